@@ -1,0 +1,1 @@
+"""Models, grouped by method: the table of contents."""
