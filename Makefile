@@ -1,0 +1,19 @@
+# Two commands: `make demo` and `make test`. Each sets everything up first; a second run is instant.
+PYTHON ?= python3
+TORCH ?= tested
+RUN = $$($(PYTHON) tools/setup_env.py --print)
+
+.PHONY: setup demo test lint
+setup:
+	@$(PYTHON) tools/setup_env.py --torch $(TORCH)
+
+demo: setup
+	@$(RUN) tools/run_demo.py
+
+test: setup
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m pytest tests
+
+lint: setup
+	@$(RUN) -m ruff check --fix . && $(RUN) -m ruff format .
