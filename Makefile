@@ -8,7 +8,7 @@ setup:
 	@$(PYTHON) tools/setup_env.py --torch $(TORCH)
 
 demo: setup
-	@$(RUN) tools/run_demo.py
+	@$(RUN) tools/quickstart.py
 
 test: setup
 	@$(RUN) -m ruff check .

@@ -1,0 +1,192 @@
+"""Builds open_clip models by name and fills them from a tag, a file or a folder."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
+
+import open_clip
+import torch
+from mmengine.logging import print_log
+from open_clip.factory import HFTokenizer
+from torch import nn
+
+from mmclip.checkpoint import read_state_dict
+from mmclip.models.common import mini_resnet  # noqa: F401  registers the mini CLIP's trunk in timm
+from mmclip.models.common.clip_layouts import is_openai, to_open_clip
+
+ASSETS = Path(__file__).resolve().parents[2] / 'assets'
+MINI_CLIP = 'mini_clip'
+_WEIGHT_NAMES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
+_WEIGHT_NAMES += ('model.safetensors', 'pytorch_model.bin', 'model.pt')
+
+
+def clip_config(model: str | dict) -> dict:
+    """open_clip's architecture of a model; reads no weights.
+
+    Args:
+        model: An open_clip name (``'ViT-B-32-quickgelu'``), ``'mini_clip'``, the path of an open_clip
+            model json, or such a dict itself.
+
+    Raises:
+        ValueError: unknown name; the message lists close ones.
+    """
+    if isinstance(model, dict):
+        return deepcopy(dict(model))
+    path = ASSETS / 'mini_clip.json' if model == MINI_CLIP else Path(model)
+    if path.suffix == '.json':
+        if not path.is_file():
+            raise FileNotFoundError(f'model: there is no file {path}')
+        config = json.loads(path.read_text())
+        return config.get('model_cfg', config)
+    config = open_clip.get_model_config(model)
+    if config is None:
+        near = difflib.get_close_matches(model, [*open_clip.list_models(), MINI_CLIP], n=4)
+        raise ValueError(
+            f'model: unknown CLIP {model!r}'
+            + (f'; close names: {", ".join(near)}' if near else '')
+            + '; `python -c "import open_clip; print(open_clip.list_models())"` lists all'
+        )
+    return config
+
+
+def clip_embed_dim(model: str | dict) -> int:
+    """D, the width of the space that a model's towers share; reads no weights."""
+    return clip_config(model)['embed_dim']
+
+
+def _create(config: dict, quick_gelu: bool) -> nn.Module:
+    """An open_clip model with random weights, without a line in open_clip's log about it."""
+    config = deepcopy(config)
+    custom = config.pop('custom_text', False) or 'hf_model_name' in config['text_cfg']
+    config['vision_cfg'].pop('timm_model_pretrained', None)
+    if 'hf_model_name' in config['text_cfg']:
+        config['text_cfg']['hf_model_pretrained'] = False
+    config['quick_gelu'] = config.get('quick_gelu', False) or quick_gelu
+    if 'multimodal_cfg' in config:
+        return open_clip.CoCa(**config)
+    return (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config)
+
+
+def weights_file(model: str | dict, pretrained: str) -> Path | None:
+    """The local file that ``pretrained`` names, None if it is a tag of open_clip's.
+
+    Raises:
+        FileNotFoundError: neither a file, a folder with weights, nor a known tag.
+    """
+    if pretrained == MINI_CLIP:
+        return ASSETS / 'mini_clip.safetensors'
+    path = Path(pretrained)
+    if path.is_dir():
+        found = [path / name for name in _WEIGHT_NAMES if (path / name).is_file()]
+        if not found:
+            raise FileNotFoundError(
+                f'pretrained: the folder {path} holds none of {", ".join(_WEIGHT_NAMES)}'
+            )
+        return found[0]
+    if path.is_file():
+        return path
+    tags = open_clip.list_pretrained_tags_by_model(model) if isinstance(model, str) else []
+    if pretrained in tags:
+        return None
+    raise FileNotFoundError(
+        f'pretrained: {pretrained!r} is no file or folder'
+        + (f', nor a tag of {model} ({", ".join(tags)})' if tags else f'; {model!r} has no tags')
+    )
+
+
+def build_clip(model: str | dict, pretrained: str | None = None) -> nn.Module:
+    """An open_clip model (``CLIP``, ``CustomTextCLIP`` or ``CoCa``) in eval mode, float32.
+
+    Args:
+        model: As :func:`clip_config`.
+        pretrained: None (random weights), an open_clip tag (downloaded by open_clip if it is not in
+            its cache), ``'mini_clip'``, or a local file or folder in OpenAI's (TorchScript),
+            open_clip's or Hugging Face's layout.
+
+    Note:
+        OpenAI's weights were trained with QuickGELU. From an OpenAI archive the activation is set
+        accordingly whatever the model's name says; a plain state dict does not tell, so there the
+        name decides: use the ``-quickgelu`` ones for OpenAI's weights.
+
+    Raises:
+        ValueError: unknown model; keys or shapes that do not fit.
+        FileNotFoundError: no such file, folder or tag.
+    """
+    config = clip_config(model)
+    if pretrained is None:
+        return _create(config, quick_gelu=False).eval()
+    path = weights_file(model, pretrained)
+    if path is None:
+        tag = open_clip.get_pretrained_cfg(model, pretrained)
+        return open_clip.create_model(
+            model, pretrained, force_quick_gelu=tag.get('quick_gelu', False)
+        ).eval()
+    state = read_state_dict(path)
+    quick_gelu = is_openai(state)
+    if quick_gelu and not config.get('quick_gelu', False):
+        print_log(f'{path} is an OpenAI archive: QuickGELU is used', 'current')
+    built = _create(config, quick_gelu)
+    _load(built, to_open_clip(state), path)
+    return built.eval()
+
+
+def _load(built: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    own = built.state_dict()
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    shapes = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
+    if missing or unexpected or shapes:
+        raise ValueError(
+            f'pretrained: {path} does not fit the model: missing {missing[:4]}, left over '
+            f'{unexpected[:4]}, other shapes {shapes[:4]} '
+            f'({len(missing)}, {len(unexpected)} and {len(shapes)} in all)'
+        )
+    built.load_state_dict(state)
+
+
+@lru_cache(maxsize=32)
+def _file_hash(path: Path, size: int, modified: int) -> str:
+    with path.open('rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()[:16]
+
+
+def state_hash(state: dict[str, torch.Tensor]) -> str:
+    """16 hexadecimal digits over names, dtypes and bytes of tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def clip_tokenizer(model: str | dict) -> Callable[[list[str]], torch.Tensor]:
+    """The tokenizer of a model: a callable from texts to (N, T) int64 token ids."""
+    config = clip_config(model)['text_cfg']
+    context_length = config.get('context_length', open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
+    name = config.get('hf_tokenizer_name') or config.get('hf_model_name')
+    if name:
+        return HFTokenizer(
+            name,
+            context_length=context_length,
+            tokenizer_mode=config.get('tokenizer_mode'),
+            **config.get('tokenizer_kwargs', {}),
+        )
+    return open_clip.SimpleTokenizer(
+        context_length=context_length, **config.get('tokenizer_kwargs', {})
+    )
+
+
+def clip_preprocess(model: str | dict, pretrained: str | None = None) -> dict:
+    """Side in pixels, mean and std (in 0-1) of a model's image transform."""
+    config = clip_config(model)
+    size = config['vision_cfg'].get('image_size', 224)
+    tag = open_clip.get_pretrained_cfg(model, pretrained) if isinstance(model, str) else {}
+    return dict(
+        size=size,
+        mean=tuple((tag or {}).get('mean') or open_clip.OPENAI_DATASET_MEAN),
+        std=tuple((tag or {}).get('std') or open_clip.OPENAI_DATASET_STD),
+    )
