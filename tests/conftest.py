@@ -1,0 +1,53 @@
+"""Fixtures of all tests; nothing here or in a test reaches for the network."""
+
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch and the libraries that read these when they are imported.
+os.environ.update(HF_HUB_OFFLINE='1', TRANSFORMERS_OFFLINE='1')
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import torch  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+DETECTION_SIZES = {'train': 24, 'val': 8, 'test': 8}
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def cache_folder(tmp_path_factory) -> Path:
+    """mmclip's cache, empty and away from the user's; subprocesses of the tests share it."""
+    folder = tmp_path_factory.mktemp('mmclip-cache')
+    os.environ['MMCLIP_CACHE'] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def oracles() -> Path:
+    """Folder with the fixtures made by the methods' official code; skips where there is none."""
+    folder = Path(os.environ.get('MMCLIP_ORACLES') or ROOT.parent / 'shared' / 'oracles')
+    if not folder.is_dir():
+        pytest.skip(f'{folder} is not there; set MMCLIP_ORACLES to the folder with the fixtures')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def mini_world_detection(tmp_path_factory) -> Path:
+    """Root of a MiniWorld with a small part ``detection``."""
+    from mmclip.datasets.mini_world import detection
+    from mmclip.datasets.mini_world.world import World
+
+    out = tmp_path_factory.mktemp('world') / 'mini_world'
+    folder = out / 'detection'
+    folder.mkdir(parents=True)
+    if 'sizes' in inspect.signature(detection.write).parameters:
+        detection.write(folder, World(0), lambda: None, sizes=DETECTION_SIZES)
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(detection, 'SIZES', DETECTION_SIZES)
+            detection.write(folder, World(0), lambda: None)
+    return out
