@@ -2,8 +2,8 @@
 
     captions/train-00000.tar ... captions/index.json
 
-Each sample is ``<key>.png`` and ``<key>.txt``: a jittered crop of one thing and a sentence that names it.
-Base and novel things appear, unseen ones never.
+Each sample is ``<key>.png`` and ``<key>.txt``: a jittered crop of one thing and a sentence that names
+it. Base and novel things appear, unseen ones never.
 """
 
 import io
@@ -19,7 +19,7 @@ from mmclip.datasets.mini_world.scenes import draw_crop
 from mmclip.datasets.mini_world.world import Thing, World
 
 PER_THING = 48
-PER_SHARD = 2064
+SHARDS = 8
 SENTENCES = (
     '{}',
     'a {}',
@@ -34,7 +34,7 @@ def _plan(world: World) -> list[Thing]:
     """What the samples show, in order: rounds through all things, shuffled within a round."""
     rng = np.random.default_rng([world.seed, 3])
     things = world.of('base', 'novel')
-    return [things[i] for _ in range(PER_THING) for i in rng.permutation(len(things))]
+    return [things[i] for _ in range(world.scaled(PER_THING)) for i in rng.permutation(len(things))]
 
 
 def _neighbours(world: World, rng: np.random.Generator) -> list[Thing]:
@@ -57,15 +57,16 @@ def write(out: Path, world: World, tick: Callable[[], None]) -> None:
     plan = _plan(world)
     out.mkdir(parents=True, exist_ok=True)
     shards = {}
-    for shard, start in enumerate(range(0, len(plan), PER_SHARD)):
+    per_shard = -(-len(plan) // SHARDS)
+    for shard, start in enumerate(range(0, len(plan), per_shard)):
         name = f'train-{shard:05d}.tar'
         with tarfile.open(out / name, 'w') as archive:
-            for index, thing in enumerate(plan[start : start + PER_SHARD], start):
+            for index, thing in enumerate(plan[start : start + per_shard], start):
                 crop = draw_crop(thing, _neighbours(world, rng), rng, scale=rng.choice([1, 1.3]))
                 png = cv2.imencode('.png', crop[:, :, ::-1])[1].tobytes()
                 sentence = SENTENCES[rng.integers(len(SENTENCES))].format(thing.name)
                 _add(archive, f'{index:06d}.png', png)
                 _add(archive, f'{index:06d}.txt', sentence.encode())
                 tick()
-        shards[name] = min(PER_SHARD, len(plan) - start)
+        shards[name] = min(per_shard, len(plan) - start)
     (out / 'index.json').write_text(json.dumps(dict(samples=len(plan), shards=shards), indent=1))

@@ -22,7 +22,7 @@ PER_THING = {'train': 8, 'val': 4, 'test': 8}
 
 
 def count(world: World) -> int:
-    return sum(len(_things(world, split)) * n for split, n in PER_THING.items())
+    return sum(len(_things(world, split)) * world.scaled(n) for split, n in PER_THING.items())
 
 
 def _things(world: World, split: str) -> tuple:
@@ -35,11 +35,9 @@ def write(out: Path, world: World, tick: Callable[[], None]) -> None:
         (out / split).mkdir(parents=True)
         rows = []
         for thing in _things(world, split):
-            for _ in range(per_thing):
-                neighbours = [
-                    world.things[rng.integers(len(world.things))]
-                    for _ in range(rng.integers(0, 3) if split != 'train' else 0)
-                ]
+            for _ in range(world.scaled(per_thing)):
+                around = _things(world, split)
+                neighbours = [around[rng.integers(len(around))] for _ in range(rng.integers(0, 3))]
                 crop = draw_crop(thing, neighbours, rng)
                 file = f'{split}/{len(rows):06d}.png'
                 cv2.imwrite(str(out / file), crop[:, :, ::-1])

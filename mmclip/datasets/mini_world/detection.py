@@ -4,10 +4,12 @@
     detection/annotations/lvis_{train,val,test}.json
     detection/examples/<name>.png, detection/examples.json
 
-All 384 classes are listed in every file. Novel and unseen classes have frequency 'r', so AP_r is the
-open-vocabulary metric as on LVIS; base classes are 'f' or 'c'. The training file holds boxes of base
-classes only, though some training pictures show novel shapes. Validation and test pictures show every
-class equally often.
+All 384 classes are listed in every file, each with its ``split``. Novel and unseen classes have
+frequency 'r', so AP_r is the open-vocabulary metric as on LVIS; base classes are 'f' if they lie in
+more training pictures than the median base class, else 'c' (LVIS's limits of 10 and 100 pictures make
+no sense in a small world). The training file holds boxes of base classes only, though some training
+pictures show novel shapes. Validation and test pictures show every class equally often, and are
+judged for every class.
 """
 
 import json
@@ -21,34 +23,47 @@ import numpy as np
 from mmclip.datasets.mini_world.scenes import SCENE_SIZE, Instance, draw_crop, draw_scene
 from mmclip.datasets.mini_world.world import Thing, World
 
-SIZES = {'train': 1500, 'val': 250, 'test': 500}
+TRAIN_PICTURES = 1500
+OBJECTS_PER_CLASS = {'val': 2, 'test': 5}
+SPLITS = ('train', *OBJECTS_PER_CLASS)
+MIN_THINGS, MAX_THINGS = 2, 5  # in a picture
 NOVEL_SHARE = 0.06  # of the objects in training pictures, unlabelled
 EXAMPLE_SIZE = 96
+# mmdet's own LVIS data set cuts this address off and reads what follows from the image folder.
+_URL = 'http://images.cocodataset.org/'
 
 
-def _compositions(
-    world: World, split: str, count: int, rng: np.random.Generator
-) -> list[list[Thing]]:
-    """What each picture shows: 2 to 5 things."""
-    sizes = rng.integers(2, 6, count)
-    if split == 'train':
-        base, novel = world.of('base'), world.of('novel')
-        return [
-            [
-                novel[rng.integers(len(novel))]
-                if rng.random() < NOVEL_SHARE
-                else base[rng.integers(len(base))]
-                for _ in range(size)
-            ]
-            for size in sizes
+def _train_pictures(world: World, rng: np.random.Generator) -> list[list[Thing]]:
+    base, novel = world.of('base'), world.of('novel')
+    sizes = rng.integers(MIN_THINGS, MAX_THINGS + 1, world.scaled(TRAIN_PICTURES))
+    return [
+        [
+            novel[rng.integers(len(novel))]
+            if rng.random() < NOVEL_SHARE
+            else base[rng.integers(len(base))]
+            for _ in range(size)
         ]
-    # Whole rounds through all things, so that every class comes equally often (up to one).
-    total = int(sizes.sum())
-    rounds = -(-total // len(world.things))
-    order = np.concatenate([rng.permutation(len(world.things)) for _ in range(rounds)])[:total]
-    chosen = [world.things[index] for index in order]
-    ends = np.cumsum(sizes)
-    return [chosen[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        for size in sizes
+    ]
+
+
+def _balanced_pictures(world: World, objects: int, rng: np.random.Generator) -> list[list[Thing]]:
+    things = world.rounds(objects, rng)
+    pictures = []
+    while things:
+        size = int(rng.integers(MIN_THINGS, MAX_THINGS + 1))
+        pictures.append(things[:size])
+        things = things[size:]
+    return pictures
+
+
+def pictures(world: World, split: str) -> list[list[Thing]]:
+    """What each picture of a split shows: 2 to 5 things (the last one of a split perhaps fewer)."""
+    rng = np.random.default_rng([world.seed, 20, SPLITS.index(split)])
+    if split == 'train':
+        return _train_pictures(world, rng)
+    objects = OBJECTS_PER_CLASS[split] * len(world.things)
+    return _balanced_pictures(world, world.scaled(objects), rng)
 
 
 def _annotation(instance: Instance, image_id: int, category_id: int, index: int) -> dict:
@@ -63,34 +78,47 @@ def _annotation(instance: Instance, image_id: int, category_id: int, index: int)
     )
 
 
-def _categories(world: World, counts: Counter) -> list[dict]:
+def _frequencies(world: World) -> dict[str, str]:
+    """Name -> 'r', 'c' or 'f'."""
+    counts = Counter(
+        name for things in pictures(world, 'train') for name in {t.name for t in things}
+    )
+    median = np.median([counts[thing.name] for thing in world.of('base')])
+    return {
+        name: 'r' if split != 'base' else ('f' if counts[name] > median else 'c')
+        for name, split in world.split_of.items()
+    }
+
+
+def _categories(world: World, annotations: list[dict]) -> list[dict]:
     """LVIS category records; ids start at 1. ``split`` is ours, the other fields are LVIS's."""
+    instances = Counter(a['category_id'] for a in annotations)
+    images = Counter(c for _, c in {(a['image_id'], a['category_id']) for a in annotations})
+    frequencies = _frequencies(world)
     categories = []
     for index, thing in enumerate(world.things, 1):
-        split = world.split_of[thing.name]
-        frequency = 'r' if split != 'base' else ('f' if index % 2 else 'c')
         categories.append(
             dict(
                 id=index,
                 name=thing.name,
                 synset=f'{thing.shape}.n.01',
                 synonyms=[thing.name],
-                frequency=frequency,
-                split=split,
-                image_count=counts[index],
-                instance_count=counts[index],
+                frequency=frequencies[thing.name],
+                split=world.split_of[thing.name],
+                image_count=images[index],
+                instance_count=instances[index],
                 **{'def': f'a {thing.colour} {thing.shape} with a {thing.texture} surface'},
             )
         )
     return categories
 
 
-def _write_split(out: Path, world: World, split: str, count: int, tick: Callable) -> None:
-    rng = np.random.default_rng([world.seed, sum(map(ord, split))])
+def _write_split(out: Path, world: World, split: str, tick: Callable) -> None:
+    rng = np.random.default_rng([world.seed, 21, SPLITS.index(split)])
     id_of = {name: index for index, name in enumerate(world.names, 1)}
     (out / split).mkdir(parents=True)
-    images, annotations, counts = [], [], Counter()
-    for image_id, things in enumerate(_compositions(world, split, count, rng), 1):
+    images, annotations = [], []
+    for image_id, things in enumerate(pictures(world, split), 1):
         picture, instances = draw_scene(things, rng)
         name = f'{image_id:012d}.png'
         cv2.imwrite(str(out / split / name), picture[:, :, ::-1])
@@ -99,17 +127,14 @@ def _write_split(out: Path, world: World, split: str, count: int, tick: Callable
             instances = [i for i in instances if world.split_of[i.thing.name] == 'base']
         for instance in instances:
             category_id = id_of[instance.thing.name]
-            counts[category_id] += 1
-            annotations.append(
-                _annotation(instance, image_id, category_id, len(annotations) + 1)
-            )
+            annotations.append(_annotation(instance, image_id, category_id, len(annotations) + 1))
         images.append(
             dict(
                 id=image_id,
                 width=SCENE_SIZE,
                 height=SCENE_SIZE,
                 file_name=f'{split}/{name}',
-                coco_url=f'http://mini.world/{split}/{name}',
+                coco_url=f'{_URL}{split}/{name}',
                 license=1,
                 # Every class is judged in every picture: what is not there is known not to be.
                 neg_category_ids=sorted(set(id_of.values()) - present) if split != 'train' else [],
@@ -124,7 +149,7 @@ def _write_split(out: Path, world: World, split: str, count: int, tick: Callable
             dict(
                 info=dict(description=f'MiniWorld detection, {split}', version='1'),
                 licenses=[dict(id=1, name='Apache-2.0', url='')],
-                categories=_categories(world, counts),
+                categories=_categories(world, annotations),
                 images=images,
                 annotations=annotations,
             )
@@ -146,11 +171,11 @@ def _write_examples(out: Path, world: World, tick: Callable) -> None:
 
 def count(world: World) -> int:
     """Steps of the progress bar."""
-    return sum(SIZES.values()) + len(world.things)
+    return sum(len(pictures(world, split)) for split in SPLITS) + len(world.things)
 
 
 def write(out: Path, world: World, tick: Callable[[], None]) -> None:
     """Write the part into the empty folder ``out``; ``tick`` is called once per picture."""
-    for split, size in SIZES.items():
-        _write_split(out, world, split, size, tick)
+    for split in SPLITS:
+        _write_split(out, world, split, tick)
     _write_examples(out, world, tick)

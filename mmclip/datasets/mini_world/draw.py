@@ -49,7 +49,9 @@ _OUTLINES = {
     'house': np.array(
         [[0, -1], [1, -0.1], [0.65, -0.1], [0.65, 0.9], [-0.65, 0.9], [-0.65, -0.1], [-1, -0.1]]
     ),
-    'bolt': np.array([[0.25, -1], [-0.6, 0.15], [-0.05, 0.15], [-0.3, 1], [0.6, -0.2], [0.05, -0.2]])
+    'bolt': np.array(
+        [[0.25, -1], [-0.6, 0.15], [-0.05, 0.15], [-0.3, 1], [0.6, -0.2], [0.05, -0.2]]
+    )
     * [1.2, 1],
     'heart': _heart(),
     'ring': _regular(48, 0.95),
@@ -85,7 +87,7 @@ def outline_mask(shape: str, size: int, angle: float) -> np.ndarray:
 
 
 def texture_pattern(texture: str, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Where a texture is dark: (size, size) float32 in [0, 1]; its period is about 1/4 of the size."""
+    """Where a texture is dark: (size, size) float32 in [0, 1]; its period is 1/4 of the size."""
     period = size * rng.uniform(0.22, 0.3)
     offset = rng.uniform(0, period, 2)
     y, x = np.mgrid[:size, :size].astype(np.float32)

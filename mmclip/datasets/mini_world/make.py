@@ -1,19 +1,21 @@
 """Makes the parts of MiniWorld on disk: idempotent, resumable, with check sums.
 
-A part is a module beside this file with ``count(world) -> int`` and
-``write(out, world, tick)``, which fills an empty folder. To add one (masks, video, audio, points,
-depth, grounding, VQA), write the module and name it in ``PARTS``.
+A part is a module beside this file with ``count(world) -> int``, the number of steps of its progress
+bar, and ``write(out, world, tick)``, which fills an empty folder and calls ``tick`` once per step. To
+add one (masks, video, audio, points, depth, grounding, VQA), write the module and name it in
+``PARTS``. It takes its random numbers from generators seeded with the world's seed and numbers of its
+own, so that no part depends on another or on the number of processes.
 """
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -22,7 +24,7 @@ from mmclip.datasets.mini_world.world import World
 
 PARTS = {'detection': detection, 'captions': captions, 'classification': classification}
 RECORD = 'checksums.json'
-FORMAT = 1  # raise it when the files of an existing seed change
+FORMAT = 2  # raise it when the files of an existing seed change
 
 
 def checksum(folder: Path) -> str:
@@ -39,44 +41,71 @@ def _record(out: Path, part: str) -> dict | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def is_made(out: Path, part: str, seed: int) -> bool:
-    """Whether a part lies there whole, made with this seed by this version."""
+def _is_made(out: Path, part: str, world: World) -> bool:
+    """Whether a part lies there whole; of another world than this one is an error."""
     record = _record(out, part)
-    return record is not None and (record['seed'], record['format']) == (seed, FORMAT)
+    if record is None or record['format'] != FORMAT:
+        return False
+    there = World(record['seed'], record['scale'])
+    if there != world:
+        raise ValueError(
+            f'out: {out / part} is of another world ({there}, asked for is {world}); parts of two '
+            f'worlds do not fit together: take another folder or delete {out}'
+        )
+    return True
 
 
-def _write_part(out: Path, part: str, seed: int, counter) -> str:
+def _write_part(out: Path, part: str, world: World, tick: Callable[[], None]) -> None:
     """Write into a temporary folder, then rename: a part is there whole or not at all."""
-    world = World(seed)
-    partial = out / f'.{part}.partial-{os.getpid()}'
+    partial = out / f'.{part}.partial'
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-
-        def tick() -> None:
-            with counter.get_lock():
-                counter.value += 1
-
         PARTS[part].write(partial, world, tick)
-        record = dict(seed=seed, format=FORMAT, sha256=checksum(partial))
+        record = dict(seed=world.seed, scale=world.scale, format=FORMAT, sha256=checksum(partial))
         (partial / RECORD).write_text(json.dumps(record))
         shutil.rmtree(out / part, ignore_errors=True)
         partial.rename(out / part)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return part
 
 
 _counter = None
 
 
-def _initialise(counter) -> None:
+def _share_counter(counter) -> None:
     global _counter
     _counter = counter
 
 
-def _job(out: Path, part: str, seed: int) -> str:
-    return _write_part(out, part, seed, _counter)
+def _count_one() -> None:
+    with _counter.get_lock():
+        _counter.value += 1
+
+
+def _write_in_process(out: Path, part: str, world: World) -> None:
+    _write_part(out, part, world, _count_one)
+
+
+def _write_all(
+    out: Path, parts: list[str], world: World, processes: int, progress: Progress
+) -> None:
+    bar = progress.add_task('', total=sum(PARTS[part].count(world) for part in parts))
+    if min(processes, len(parts)) == 1:
+        for part in parts:
+            _write_part(out, part, world, lambda: progress.advance(bar))
+        return
+    context = get_context('spawn')
+    counter = context.Value('l', 0)
+    with ProcessPoolExecutor(
+        min(processes, len(parts)), context, initializer=_share_counter, initargs=(counter,)
+    ) as pool:
+        pending = {pool.submit(_write_in_process, out, part, world) for part in parts}
+        while pending:
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            progress.update(bar, completed=counter.value)
+            for job in done:
+                job.result()
 
 
 def make(
@@ -84,53 +113,42 @@ def make(
     *,
     parts: Iterable[str] = tuple(PARTS),
     seed: int = 0,
+    scale: float = 1.0,
     processes: int = 2,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Make the parts that are not there yet.
+    """Make the parts that are not there yet; several processes may ask for it at the same time.
 
     Args:
         out: Folder of the world, e.g. ``data/mini_world``.
         parts: Names from ``PARTS``.
         seed: Of the world; another seed draws other unseen compositions and pictures.
-        processes: Parts made at the same time.
+        scale: Share of the pictures to make, 1 is the full world; tests use 0.02.
+        processes: Parts made at the same time; the files are the same for any number.
         report: Called with one line per part.
 
     Raises:
-        ValueError: unknown part.
+        ValueError: unknown part, bad seed or scale, or ``out`` holds another world.
     """
     out = Path(out)
-    parts = list(parts)
+    world = World(seed, scale)
+    parts = list(dict.fromkeys(parts))
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
         raise ValueError(f'parts: unknown {unknown}; there are {sorted(PARTS)}')
-    missing = [part for part in parts if not is_made(out, part, seed)]
-    for part in set(parts) - set(missing):
-        report(f'{out / part} is there')
-    if not missing:
+    if processes < 1:
+        raise ValueError(f'processes: {processes}; allowed are 1 and more')
+    if all(_is_made(out, part, world) for part in parts):
+        report(f'{out} is there: {", ".join(parts)}')
         return
-    for leftover in out.glob('.*.partial-*'):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-    context = get_context('spawn')
-    counter = context.Value('l', 0)
-    total = sum(PARTS[part].count(World(seed)) for part in missing)
+    out.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn('MiniWorld'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        ProcessPoolExecutor(
-            min(processes, len(missing)), context, initializer=_initialise, initargs=(counter,)
-        ) as pool,
-        Progress(*columns, console=Console(stderr=True)) as progress,
-    ):
-        bar = progress.add_task('', total=total)
-        jobs = [pool.submit(_job, out, part, seed) for part in missing]
-        while not all(job.done() for job in jobs):
-            progress.update(bar, completed=counter.value)
-            pending = [job for job in jobs if not job.done()]
-            wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-        progress.update(bar, completed=counter.value)
-        for job in jobs:
-            report(f'{out / job.result()} made')
+    with FileLock(out / '.lock'), Progress(*columns, console=Console(stderr=True)) as progress:
+        missing = [part for part in parts if not _is_made(out, part, world)]
+        if missing:
+            _write_all(out, missing, world, processes, progress)
+    for part in parts:
+        report(f'{out / part} {"made" if part in missing else "is there"}')
 
 
 def verify(out: str | Path, *, parts: Iterable[str] = tuple(PARTS)) -> list[str]:

@@ -11,6 +11,10 @@ from mmclip.datasets.mini_world.world import Thing
 
 SCENE_SIZE = 128
 CROP_SIZE = 48
+MIN_SIDE, MAX_SIDE = 26, 56  # of a thing in a scene, pixels
+MAX_OVERLAP = 4  # pixels of two squares; the things in them hardly ever touch
+_ENLARGE = 8
+_TRIES = 40
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,36 @@ class Instance:
 
     @property
     def polygons(self) -> list[list[float]]:
-        """Outer contours as flat x, y lists, as COCO and LVIS store them."""
-        contours, _ = cv2.findContours(
-            self.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        """Outlines as flat x, y lists, as COCO and LVIS store them.
+
+        COCO's polygons run along the edges of pixels, OpenCV's through their centres: contours of
+        the enlarged mask come close enough to give the same mask back. A hole is joined to its
+        outline by a slit, since a COCO polygon cannot have one.
+        """
+        enlarged = cv2.resize(
+            self.mask.astype(np.uint8),
+            None,
+            fx=_ENLARGE,
+            fy=_ENLARGE,
+            interpolation=cv2.INTER_NEAREST,
         )
-        return [c.reshape(-1).astype(float).tolist() for c in contours if len(c) >= 3]
+        contours, tree = cv2.findContours(enlarged, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        points = [(c[:, 0] + 0.5) / _ENLARGE for c in contours]
+        outlines = {i: p for i, p in enumerate(points) if tree[0, i, 3] < 0}
+        for i, hole in enumerate(points):
+            parent = int(tree[0, i, 3])
+            if parent >= 0:
+                outlines[parent] = _join(outlines[parent], hole)
+        return [outline.reshape(-1).tolist() for outline in outlines.values()]
+
+
+def _join(outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """One closed line around an outline and its hole, through a slit where they are nearest."""
+    distance = ((outline[:, None] - hole[None]) ** 2).sum(-1)
+    i, j = np.unravel_index(distance.argmin(), distance.shape)
+    return np.concatenate(
+        [outline[: i + 1], hole[j:], hole[: j + 1], outline[i:]]  # there, around, and back
+    )
 
 
 def draw_scene(
@@ -40,25 +69,44 @@ def draw_scene(
     """A square picture that holds these things, hardly overlapping.
 
     Args:
-        things: What to place, 26 to 56 pixels each; one that finds no place is left out.
+        things: What to place, 26 to 56 pixels each; they fit if they are five or fewer.
         size: Side of the picture in pixels.
 
     Returns:
-        (size, size, 3) uint8 RGB picture and the instances placed.
+        (size, size, 3) uint8 RGB picture and one instance per thing, in order.
+
+    Raises:
+        ValueError: they find no room.
     """
+    squares = _place(len(things), size, rng)
     picture = background(size, size, rng)
-    taken = np.zeros((size, size), bool)
-    instances = []
-    for thing in things:
-        for _ in range(40):
-            side = int(rng.integers(26, 57))
-            left, top = rng.integers(0, size - side + 1, 2)
-            if taken[top : top + side, left : left + side].mean() < 0.02:
-                mask = paint(picture, thing, left, top, side, rng)
-                taken |= mask
-                instances.append(Instance(thing, mask))
-                break
+    masks: list[np.ndarray] = []
+    for thing, (left, top, side) in zip(things, squares, strict=True):
+        mask = paint(picture, thing, left, top, side, rng)
+        masks = [earlier & ~mask for earlier in masks] + [mask]
+    instances = [Instance(thing, mask) for thing, mask in zip(things, masks, strict=True)]
     return np.clip(picture, 0, 255).astype(np.uint8), instances
+
+
+def _place(count: int, size: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
+    """(left, top, side) of squares that overlap by a few pixels at most."""
+    for _ in range(_TRIES):  # a start that leaves no room for the last one is drawn again
+        squares: list[tuple[int, int, int]] = []
+        for _ in range(_TRIES):
+            if len(squares) == count:
+                return squares
+            side = int(rng.integers(MIN_SIDE, MAX_SIDE + 1))
+            left, top = (int(v) for v in rng.integers(0, size - side + 1, 2))
+            if all(_overlap((left, top, side), other) <= MAX_OVERLAP for other in squares):
+                squares.append((left, top, side))
+        if len(squares) == count:
+            return squares
+    raise ValueError(f'things: {count} of them find no room in a picture of {size} pixels')
+
+
+def _overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> int:
+    """Pixels by which two squares reach into each other on the axis where they do so least."""
+    return min(min(a[k] + a[2], b[k] + b[2]) - max(a[k], b[k]) for k in (0, 1))
 
 
 def draw_crop(
@@ -79,7 +127,7 @@ def draw_crop(
     Returns:
         (size, size, 3) uint8 RGB.
     """
-    side = int(rng.integers(26, 57))
+    side = int(rng.integers(MIN_SIDE, MAX_SIDE + 1))
     window = side * scale * rng.uniform(0.85, 1.35)
     canvas = int(np.ceil(window)) + 2 * side
     picture = background(canvas, canvas, rng)

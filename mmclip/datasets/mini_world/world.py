@@ -3,10 +3,10 @@
 The 384 compositions, e.g. 'striped red star', fall into three splits:
 
 - **novel**: all 128 of four whole shapes. They have no box in training, but captions know them, and
-  some lie unlabelled in the training pictures, as LVIS's rare classes do. Two of them look like base
-  shapes (ring and circle, diamond and square), so they cannot be guessed by elimination alone.
-- **unseen**: 40 compositions of the other eight shapes, drawn by a seed: in no training picture and in
-  no caption.
+  some lie unlabelled in the training pictures, as LVIS's rare classes do. Two of them look like
+  base shapes (ring and circle, diamond and square), so they cannot be guessed by elimination alone.
+- **unseen**: 40 compositions of the other eight shapes, drawn by a seed: in no training picture and
+  in no caption.
 - **base**: the remaining 216, with boxes and captions.
 """
 
@@ -53,10 +53,27 @@ class World:
     """The 384 things and their splits.
 
     Args:
-        seed: Draws the unseen compositions.
+        seed: Draws the unseen compositions and every picture.
+        scale: Share of the pictures to make; tests make a small world with, say, 0.02.
+
+    Raises:
+        ValueError: ``seed`` is negative or ``scale`` is not positive.
     """
 
     seed: int = 0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f'seed: {self.seed}; allowed are 0 and positive integers')
+        if not self.scale > 0:
+            raise ValueError(
+                f'scale: {self.scale}; allowed are positive numbers, 1 is the full world'
+            )
+
+    def scaled(self, count: int, least: int = 1) -> int:
+        """How many of ``count`` pictures or objects this world holds."""
+        return max(least, round(count * self.scale))
 
     @cached_property
     def things(self) -> tuple[Thing, ...]:
@@ -83,3 +100,19 @@ class World:
     def of(self, *splits: str) -> tuple[Thing, ...]:
         """The things of these splits, in the order of ``things``."""
         return tuple(thing for thing in self.things if self.split_of[thing.name] in splits)
+
+    def rounds(self, count: int, rng: np.random.Generator) -> list[Thing]:
+        """``count`` things in random order, each as often as any other (up to one).
+
+        Any stretch of a round holds the three splits in about their own proportions, so that a
+        small world has some of each.
+        """
+        groups = [self.of(split) for split in SPLITS]
+        chosen = []
+        while len(chosen) < count:
+            places = [
+                (np.arange(len(group)) + rng.random(len(group))) / len(group) for group in groups
+            ]
+            things = [group[i] for group in groups for i in rng.permutation(len(group))]
+            chosen += [things[i] for i in np.concatenate(places).argsort()]
+        return chosen[:count]
