@@ -59,7 +59,7 @@ if __name__ == '__main__':
         long_description_content_type='text/markdown',
         license='Apache-2.0',
         packages=find_packages(include=['mmclip', 'mmclip.*']),
-        package_data={'mmclip': ['assets/*']},
+        package_data={'mmclip': ['assets/*', 'assets/vocabularies/*']},
         python_requires='>=3.10,<3.13',
         install_requires=read_requirements('runtime.txt'),
         extras_require={

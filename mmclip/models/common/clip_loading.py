@@ -153,6 +153,12 @@ def _file_hash(path: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(stream, 'sha256').hexdigest()[:16]
 
 
+def file_hash(path: Path) -> str:
+    """16 hexadecimal digits over a file's bytes; read again only when the file changes."""
+    status = path.stat()
+    return _file_hash(path, status.st_size, status.st_mtime_ns)
+
+
 def state_hash(state: dict[str, torch.Tensor]) -> str:
     """16 hexadecimal digits over names, dtypes and bytes of tensors."""
     digest = hashlib.sha256()

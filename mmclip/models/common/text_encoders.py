@@ -1,19 +1,27 @@
 """Text towers as encoders of sentences and of class names."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
+from open_clip import image_transform
+from PIL import Image
 from torch import nn
 
 from mmclip.models.common.causal_text import TOKENS_PER_BATCH, causal_tower, encode_causal
 from mmclip.models.common.clip_loading import (
     build_clip,
     clip_embed_dim,
+    clip_preprocess,
     clip_tokenizer,
+    file_hash,
     state_hash,
+    weights_file,
 )
 from mmclip.models.common.prompts import get_prompts
 from mmclip.registry import MODELS
@@ -21,11 +29,11 @@ from mmclip.registry import MODELS
 
 @MODELS.register_module()
 class CLIPTextEncoder(BaseModule):
-    """The frozen text tower of any open_clip model, and the image tower that shares its space.
+    """The frozen text tower of any open_clip model, and the image tower of the same space.
 
-    Building one reads no weights: the width comes from the model's name. The model is built when it is
-    first needed. Causal towers take the exact fast path of :mod:`mmclip.models.common.causal_text`;
-    the others run their own full length.
+    Building one reads no weights: the width comes from the model's name. The model is built when
+    it is first needed. Causal towers take the exact fast path of
+    :mod:`mmclip.models.common.causal_text`; the others run their own full length.
 
     Args:
         model: open_clip name, ``'mini_clip'``, path of a model json, or such a dict.
@@ -40,24 +48,43 @@ class CLIPTextEncoder(BaseModule):
         self.model = model
         self.pretrained = pretrained
         self.embed_dim = clip_embed_dim(model)
-        self._clip: list[nn.Module] = []  # a list, so that it is no sub-module of its user
         self._tokenizer = None
         self._hash = None
 
     @property
     def clip(self) -> nn.Module:
-        """The open_clip model, built and filled at the first use."""
-        if not self._clip:
-            self._clip.append(build_clip(self.model, self.pretrained).requires_grad_(False))
-        return self._clip[0]
+        """The open_clip model, built at the first use; encoders of one model share it."""
+        return _shared_clip(json.dumps(self.model), self.pretrained)
 
     @property
     def name(self) -> str:
         """The model's name, as recorded in vocabulary files."""
         return self.model if isinstance(self.model, str) else 'custom'
 
+    def identity(self) -> str:
+        """Tells the weights apart without building the tower: of a file, tag, or random weights."""
+        if self.pretrained is None:
+            return f'random-{self.weight_hash()}'
+        path = weights_file(self.model, self.pretrained)
+        if path is None:
+            return f'{self.name}:{self.pretrained}'
+        return f'{json.dumps(self.model)}:{file_hash(path)}'
+
+    @contextmanager
+    def on(self, device: torch.device | str) -> Iterator[None]:
+        """Run the towers on a device for a while; afterwards they are back on the CPU."""
+        self.clip.to(device)
+        try:
+            yield
+        finally:
+            self.clip.to('cpu')
+
+    def has_local_weights(self) -> bool:
+        """Whether the weights are here, so that the tower can be built without a download."""
+        return self.pretrained is None or weights_file(self.model, self.pretrained) is not None
+
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        """(N, T) int64 token ids; a text that is too long is cut before its end token, with a word."""
+        """(N, T) int64 token ids; a text that is too long is cut, with a warning."""
         if self._tokenizer is None:
             self._tokenizer = clip_tokenizer(self.model)
         ids = self._tokenizer(list(texts))
@@ -74,7 +101,7 @@ class CLIPTextEncoder(BaseModule):
 
     @torch.no_grad()
     def encode_tokens(self, groups: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Raw features of token ids in groups with a common start: (N_g, T) each -> (N_g, D) each."""
+        """Raw features of token ids in groups with a common start: (N_g, T) -> (N_g, D) each."""
         tower = causal_tower(self.clip)
         if tower is not None:
             return encode_causal(tower, groups)
@@ -113,6 +140,27 @@ class CLIPTextEncoder(BaseModule):
         features = torch.stack(self.encode_tokens(groups)).float()  # (P, K, D)
         return average_prompts(features.transpose(0, 1))
 
+    @torch.no_grad()
+    def encode_pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        """L2-normalised embeddings (N, D), float32, of PIL images by the image tower.
+
+        The model's own transform: bicubic resize of the short side, centre crop, normalisation.
+        """
+        settings = clip_preprocess(self.model, self.pretrained)
+        transform = image_transform(
+            settings['size'], is_train=False, mean=settings['mean'], std=settings['std']
+        )
+        device = next(self.clip.parameters()).device
+        features = [
+            self.clip.encode_image(
+                torch.stack(list(map(transform, pictures[i : i + 64]))).to(device)
+            )
+            for i in range(0, len(pictures), 64)
+        ]
+        if not features:
+            return torch.empty(0, self.embed_dim)
+        return F.normalize(torch.cat(features).float(), dim=-1)
+
     def weight_hash(self) -> str:
         """16 hexadecimal digits that tell this tower's weights from any other's."""
         if self._hash is None:
@@ -126,6 +174,11 @@ class CLIPTextEncoder(BaseModule):
             state.pop('logit_scale', None)
             self._hash = state_hash(state)
         return self._hash
+
+
+@lru_cache(maxsize=2)
+def _shared_clip(model: str, pretrained: str | None) -> nn.Module:
+    return build_clip(json.loads(model), pretrained).requires_grad_(False)
 
 
 def average_prompts(features: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,84 @@
+"""Gives the model the classes of the data set before training, validation and testing."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+
+from mmclip.registry import HOOKS
+
+
+@HOOKS.register_module()
+class VocabularyHook(Hook):
+    """Calls ``model.set_classes`` with the ``classes`` of the data set's ``metainfo``.
+
+    Args:
+        prompts: Templates around the names; None keeps the model's own.
+        examples: Pictures that stand for classes (name -> pictures, or a json file), see
+            :func:`mmclip.models.common.example_pictures.encode_examples`.
+        shuffle_seed: A control: testing gives every class the embedding of another one, drawn by
+            this seed. An open-vocabulary model must fail under it.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(
+        self,
+        *,
+        prompts: str | Sequence[str] | None = None,
+        examples: Mapping[str, Any] | str | Path | None = None,
+        shuffle_seed: int | None = None,
+    ) -> None:
+        self.prompts = prompts
+        self.examples = examples
+        self.shuffle_seed = shuffle_seed
+
+    def _set(self, runner: Runner, dataset: Any, *, shuffle: bool = False) -> None:
+        names = getattr(dataset, 'metainfo', {}).get('classes')
+        if names is None:
+            raise ValueError(
+                f'dataset: {type(dataset).__name__} names no classes in its metainfo; give '
+                'metainfo=dict(classes=[...]) or take mmclip.VocabularyHook out of custom_hooks'
+            )
+        names = list(names)
+        if shuffle and self.shuffle_seed is not None:
+            names = [names[i] for i in derangement(len(names), self.shuffle_seed)]
+        # An averaged model (EMAHook) is a copy that must not fall behind.
+        averaged = [hook.ema_model for hook in runner.hooks if hasattr(hook, 'ema_model')]
+        for model in (runner.model, *averaged):
+            while is_model_wrapper(model) or isinstance(model, BaseAveragedModel):
+                model = model.module
+            model.set_classes(names, self.prompts, self.examples)
+
+    def before_train(self, runner: Runner) -> None:
+        self._set(runner, runner.train_dataloader.dataset)
+
+    def before_val(self, runner: Runner) -> None:
+        self._set(runner, runner.val_dataloader.dataset, shuffle=True)
+
+    def before_test(self, runner: Runner) -> None:
+        self._set(runner, runner.test_dataloader.dataset, shuffle=True)
+
+    def after_val(self, runner: Runner) -> None:
+        """Training goes on with the classes of its own data set."""
+        if isinstance(runner._train_loop, BaseLoop):
+            self._set(runner, runner.train_dataloader.dataset)
+
+
+def derangement(count: int, seed: int) -> list[int]:
+    """A permutation that leaves nothing in its place, drawn by a seed.
+
+    Raises:
+        ValueError: fewer than two entries cannot be moved.
+    """
+    if count < 2:
+        raise ValueError(f'shuffle_seed: {count} class cannot be shuffled')
+    order = np.random.default_rng(seed).permutation(count)
+    # Each entry takes the place of the next one in a random circle.
+    result = np.empty(count, int)
+    result[order] = np.roll(order, 1)
+    return result.tolist()

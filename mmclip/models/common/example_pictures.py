@@ -1,0 +1,86 @@
+"""Example pictures as entries of a vocabulary: embedded by the image tower of the same CLIP."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, UnidentifiedImageError
+
+
+def _read(picture: Any, folder: Path, name: str) -> Image.Image:
+    if isinstance(picture, Image.Image):
+        return picture
+    if isinstance(picture, np.ndarray):
+        return Image.fromarray(picture)
+    path = folder / str(picture)
+    if not path.is_file():
+        raise FileNotFoundError(f'examples: the picture {path} of class {name!r} does not exist')
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            return opened.copy()
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(
+            f'examples: {path} of class {name!r} is no picture or is cut off ({error})'
+        ) from error
+
+
+def encode_examples(
+    encoder: Any,
+    names: Sequence[str],
+    examples: Mapping[str, Any] | str | Path | None,
+) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
+    """Embed the classes that have example pictures.
+
+    A class's embedding is the normalised mean of its pictures' normalised embeddings.
+
+    Args:
+        encoder: Has ``encode_pictures(list of PIL images) -> (N, D)`` normalised.
+        names: The vocabulary's names.
+        examples: Name -> pictures (paths, PIL images or uint8 RGB arrays (H, W, 3)), or name ->
+            ``dict(pictures=[...], with_words=True)`` for the mean of words and pictures; or the
+            path of a json file of that kind, whose picture paths are relative to its folder.
+
+    Returns:
+        Name -> (D,) embedding, and the names that words are to be averaged into.
+
+    Raises:
+        ValueError: a class that is not in ``names``, one without pictures, a file that is none.
+        FileNotFoundError: a missing picture or json file.
+    """
+    if not examples:
+        return {}, frozenset()
+    folder = Path()
+    if isinstance(examples, str | Path):
+        path = Path(examples)
+        if not path.is_file():
+            raise FileNotFoundError(f'examples: there is no file {path}')
+        folder, examples = path.parent, json.loads(path.read_text(encoding='utf-8'))
+        # A file may hold more classes than are asked for.
+        examples = {name: entry for name, entry in examples.items() if name in set(names)}
+    unknown = sorted(set(examples) - set(names))
+    if unknown:
+        raise ValueError(f'examples: {unknown[:5]} are not among the {len(names)} class names')
+
+    pictures, owners, with_words = [], [], set()
+    for name, entry in examples.items():
+        if isinstance(entry, Mapping):
+            if entry.get('with_words'):
+                with_words.add(name)
+            entry = entry['pictures']
+        if isinstance(entry, str | Path | Image.Image | np.ndarray):
+            entry = [entry]
+        if not len(entry):
+            raise ValueError(f'examples: class {name!r} has no picture')
+        pictures += [_read(picture, folder, name) for picture in entry]
+        owners += [name] * len(entry)
+
+    order = {name: row for row, name in enumerate(examples)}
+    embeddings = encoder.encode_pictures(pictures).cpu()  # (N, D)
+    sums = embeddings.new_zeros(len(order), embeddings.shape[1])
+    sums.index_add_(0, torch.tensor([order[name] for name in owners]), embeddings)
+    return dict(zip(order, F.normalize(sums, dim=1), strict=True)), frozenset(with_words)
