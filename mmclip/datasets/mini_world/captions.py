@@ -2,8 +2,8 @@
 
     captions/train-00000.tar ... captions/index.json
 
-Each sample is ``<key>.png`` and ``<key>.txt``: a jittered crop of one thing and a sentence that names
-it. Base and novel things appear, unseen ones never.
+Each sample is ``<key>.png`` and ``<key>.txt``: a jittered crop of one thing and a sentence that
+names it. Base and novel things appear, unseen ones never.
 """
 
 import io

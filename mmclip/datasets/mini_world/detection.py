@@ -5,11 +5,11 @@
     detection/examples/<name>.png, detection/examples.json
 
 All 384 classes are listed in every file, each with its ``split``. Novel and unseen classes have
-frequency 'r', so AP_r is the open-vocabulary metric as on LVIS; base classes are 'f' if they lie in
-more training pictures than the median base class, else 'c' (LVIS's limits of 10 and 100 pictures make
-no sense in a small world). The training file holds boxes of base classes only, though some training
-pictures show novel shapes. Validation and test pictures show every class equally often, and are
-judged for every class.
+frequency 'r', so AP_r is the open-vocabulary metric as on LVIS; base classes are 'f' if they lie
+in more training pictures than the median base class, else 'c' (LVIS's limits of 10 and 100
+pictures make no sense in a small world). The training file holds boxes of base classes only,
+though some training pictures show novel shapes. Validation and test pictures show every class
+equally often, and are judged for every class.
 """
 
 import json

@@ -1,10 +1,10 @@
 """Makes the parts of MiniWorld on disk: idempotent, resumable, with check sums.
 
-A part is a module beside this file with ``count(world) -> int``, the number of steps of its progress
-bar, and ``write(out, world, tick)``, which fills an empty folder and calls ``tick`` once per step. To
-add one (masks, video, audio, points, depth, grounding, VQA), write the module and name it in
-``PARTS``. It takes its random numbers from generators seeded with the world's seed and numbers of its
-own, so that no part depends on another or on the number of processes.
+A part is a module beside this file with ``count(world) -> int``, the number of steps of its
+progress bar, and ``write(out, world, tick)``, which fills an empty folder and calls ``tick`` once
+per step. To add one (masks, video, audio, points, depth, grounding, VQA), write the module and
+name it in ``PARTS``. It takes its random numbers from generators seeded with the world's seed and
+numbers of its own, so that no part depends on another or on the number of processes.
 """
 
 import hashlib
