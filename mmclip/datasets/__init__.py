@@ -1,1 +1,3 @@
-""""""
+from mmclip.datasets.lvis import OpenVocabLVISDataset
+
+__all__ = ['OpenVocabLVISDataset']

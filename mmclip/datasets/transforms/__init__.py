@@ -1,1 +1,3 @@
-""""""
+from mmclip.datasets.transforms.proposals import ProposalsFromGT
+
+__all__ = ['ProposalsFromGT']

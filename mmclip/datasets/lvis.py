@@ -1,0 +1,212 @@
+"""Boxes and masks in LVIS v1 or COCO format, with base and novel classes."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import mmcv
+from mmdet.datasets.base_det_dataset import BaseDetDataset
+from mmengine.fileio import get, get_local_path, join_path
+from mmengine.logging import print_log
+
+from mmclip.datasets.annotation_file import (
+    BASE,
+    Categories,
+    image_file,
+    read_annotation_file,
+    read_categories,
+)
+from mmclip.registry import DATASETS
+
+MIN_SIDE = 1.0  # pixels; mmdet drops smaller boxes too
+
+
+@DATASETS.register_module()
+class OpenVocabLVISDataset(BaseDetDataset):
+    """Detection data whose classes come from the annotation file, with a base and a novel part.
+
+    Reads LVIS v1 and COCO json. Class ``i`` is the i-th category in the order of ids, which may
+    have gaps. ``metainfo`` holds ``classes`` (names as in the file), ``splits`` ('base', 'novel',
+    ... for each class) and ``novel`` (names of all classes that are not base). They are known once
+    the file has been read, so not yet with ``lazy_init=True``.
+
+    Boxes smaller than a pixel or outside their image are dropped, and one line says how many.
+
+    Args:
+        metainfo: ``dict(classes=[...])`` keeps only these categories, in this order.
+        novel: Names of the novel classes. By default those whose ``split`` in the file is not
+            'base' or, without that field, whose LVIS frequency is 'r'.
+        drop_novel_boxes: Leave boxes of novel classes out, as open-vocabulary training must; their
+            images stay.
+        load_masks: Keep the polygons or run lengths of ``segmentation``; False saves memory.
+        skip_bad_images: In training, replace an image that is missing or cannot be decoded by
+            another one (at most ``max_refetch`` times in a row) and count it, instead of stopping.
+        filter_cfg: ``filter_empty_gt=True`` leaves out images without boxes, ``min_size`` those
+            with a shorter side in pixels; only in training.
+
+    Raises:
+        FileNotFoundError: If the annotation file or an image is missing.
+        ValueError: If ids or names of categories repeat, an annotation names an unknown category,
+            ``novel`` or ``classes`` name one that is not there, or an image cannot be decoded.
+    """
+
+    def __init__(
+        self,
+        *args,
+        novel: Sequence[str] | None = None,
+        drop_novel_boxes: bool = False,
+        load_masks: bool = True,
+        skip_bad_images: bool = False,
+        **kwargs,
+    ) -> None:
+        self.novel = novel
+        self.drop_novel_boxes = drop_novel_boxes
+        self.load_masks = load_masks
+        self.skip_bad_images = skip_bad_images
+        self.bad_images = Counter()
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+            content = read_annotation_file(path)
+        known = read_categories(content['categories'], source=self.ann_file, novel=self.novel)
+        categories = known
+        if self._metainfo.get('classes') is not None:
+            categories = known.select(self._metainfo['classes'], source=self.ann_file)
+        self._metainfo |= dict(
+            classes=categories.names, splits=categories.splits, novel=categories.novel
+        )
+        self.cat_ids = list(categories.ids)
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(categories.ids)}
+
+        of_image = self._group_by_image(content.pop('annotations'), known)
+        label_of = self._kept_labels(categories)
+        dropped = Counter()
+        data_list = [
+            self._data_info(record, of_image.pop(record['id'], ()), label_of, dropped)
+            for record in content['images']
+        ]
+        dropped['without an image in the file'] = sum(map(len, of_image.values()))
+        self._report(dropped)
+        return data_list
+
+    def filter_data(self) -> list[dict]:
+        if self.test_mode or not self.filter_cfg:
+            return self.data_list
+        min_size = self.filter_cfg.get('min_size', 0)
+        no_empty = self.filter_cfg.get('filter_empty_gt', False)
+        kept = [
+            info
+            for info in self.data_list
+            if min(info['height'], info['width']) >= min_size
+            and not (no_empty and all(i['ignore_flag'] for i in info['instances']))
+        ]
+        if not kept:
+            raise ValueError(
+                f'filter_cfg={dict(self.filter_cfg)} leaves no image of {self.ann_file}'
+            )
+        return kept
+
+    def prepare_data(self, idx: int) -> dict | None:
+        """The ``idx``-th sample; None for a bad image that may be skipped."""
+        info = self.get_data_info(idx)
+        path = info['img_path']
+        try:
+            return self.pipeline(info)
+        except Exception:
+            problem = image_problem(path, backend_args=self.backend_args)
+            if problem is None:
+                raise
+            if self.test_mode or not self.skip_bad_images:
+                raise type(problem)(
+                    f'{problem} (named by {self.ann_file}). In training '
+                    '`skip_bad_images=True` skips and counts such images'
+                ) from None
+        self.bad_images[path] += 1
+        if self.bad_images[path] == 1:
+            print_log(f'skipped bad image {len(self.bad_images)}: {problem}', logger='current')
+        return None
+
+    def _group_by_image(self, annotations: list[dict], known: Categories) -> dict[int, list]:
+        allowed = set(known.ids)
+        of_image = defaultdict(list)
+        for annotation in annotations:
+            if annotation['category_id'] not in allowed:
+                raise ValueError(
+                    f'annotation {annotation.get("id")} of {self.ann_file} names category '
+                    f'{annotation["category_id"]!r}, which is none of its {len(allowed)} categories'
+                )
+            of_image[annotation['image_id']].append(annotation)
+        return of_image
+
+    def _kept_labels(self, categories: Categories) -> dict[int, int]:
+        return {
+            cat_id: label
+            for label, (cat_id, split) in enumerate(
+                zip(categories.ids, categories.splits, strict=True)
+            )
+            if split == BASE or not self.drop_novel_boxes
+        }
+
+    def _data_info(
+        self, record: dict, annotations: Sequence[dict], label_of: dict, dropped: Counter
+    ) -> dict:
+        height, width = record['height'], record['width']
+        instances = []
+        for annotation in annotations:
+            label = label_of.get(annotation['category_id'])
+            if label is None or annotation.get('ignore', False):
+                continue
+            x, y, w, h = annotation['bbox']
+            # Written so that a NaN is dropped as well.
+            inside = min(x + w, width) > max(x, 0) and min(y + h, height) > max(y, 0)
+            if not (inside and w >= MIN_SIDE and h >= MIN_SIDE):
+                dropped['smaller than a pixel or outside the image'] += 1
+                continue
+            instance = dict(
+                bbox=[x, y, x + w, y + h],
+                bbox_label=label,
+                ignore_flag=int(bool(annotation.get('iscrowd', 0))),
+            )
+            if self.load_masks and annotation.get('segmentation'):
+                instance['mask'] = annotation['segmentation']
+            instances.append(instance)
+        info = dict(
+            img_id=record['id'],
+            img_path=join_path(
+                self.data_prefix.get('img', ''), image_file(record, source=self.ann_file)
+            ),
+            seg_map_path=None,
+            height=height,
+            width=width,
+            instances=instances,
+        )
+        if self.return_classes:
+            info |= dict(
+                text=self._metainfo['classes'],
+                caption_prompt=self.caption_prompt,
+                custom_entities=True,
+            )
+        return info
+
+    def _report(self, dropped: Counter) -> None:
+        parts = [f'{count} {reason}' for reason, count in dropped.items() if count]
+        if parts:
+            print_log(
+                f'{self.ann_file}: boxes dropped: {", ".join(parts)}', logger='current', level=30
+            )
+
+
+def image_problem(path: str, *, backend_args: dict | None = None) -> Exception | None:
+    """What is wrong with an image file: a FileNotFoundError, a ValueError, or None."""
+    if backend_args is None and not os.path.isfile(path):
+        return FileNotFoundError(f'image {path!r} does not exist')
+    try:
+        data = get(path, backend_args=backend_args)
+    except Exception as error:
+        return FileNotFoundError(f'image {path!r} cannot be read: {error}')
+    try:
+        image = mmcv.imfrombytes(data) if data else None
+    except Exception:
+        image = None
+    return None if image is not None else ValueError(f'image {path!r} is not a readable picture')

@@ -1,0 +1,118 @@
+"""CLIP's image transform, exactly: Pillow resizes, in the picture's own mode."""
+
+import io
+from collections.abc import Sequence
+
+import mmengine.fileio as fileio
+import numpy as np
+import torch
+import torchvision.transforms.functional as F
+from mmcv.transforms import BaseTransform
+from mmengine.structures import BaseDataElement
+from PIL import Image, UnidentifiedImageError
+
+from mmclip.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadPicture(BaseTransform):
+    """Reads ``img_path`` as a Pillow image in its own mode (palette, alpha and gray are kept).
+
+    The palette must survive until after the resize (see :class:`CLIPResizeCrop`), so this is not
+    mmcv's ``LoadImageFromFile``. As in the official code, EXIF orientation is not applied.
+
+    Args:
+        backend_args: MMEngine's storage backend, e.g. ``dict(backend='petrel')``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a picture, or cut off.
+    """
+
+    def __init__(self, *, backend_args: dict | None = None) -> None:
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        path = results['img_path']
+        data = fileio.get(path, backend_args=self.backend_args)
+        try:
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            raise ValueError(
+                f'img_path: {path} is not a picture or is cut off ({error})'
+            ) from error
+        results['img'] = picture
+        results['ori_shape'] = results['img_shape'] = (picture.height, picture.width)
+        return results
+
+
+def resize_crop(picture: Image.Image, size: int) -> np.ndarray:
+    """Bicubic resize of the short side, centre crop, conversion to RGB: (size, size, 3) uint8.
+
+    Source: the transform of the official ``clip.load``. The conversion comes last: palette pictures
+    are resized with the nearest neighbour, and alpha is dropped, not composited.
+    """
+    picture = F.resize(picture, size, F.InterpolationMode.BICUBIC)
+    picture = F.center_crop(picture, [size, size])
+    return np.asarray(picture.convert('RGB'))
+
+
+@TRANSFORMS.register_module()
+class CLIPResizeCrop(BaseTransform):
+    """The official image transform up to the normalisation; sets ``img`` to RGB uint8 (S, S, 3).
+
+    OpenCV's bicubic kernel is another one and does not antialias: with it logits drift.
+
+    Args:
+        size: Side S in pixels that the image tower was trained at.
+
+    Raises:
+        ValueError: ``img`` is neither a Pillow image nor an RGB uint8 array.
+    """
+
+    def __init__(self, *, size: int) -> None:
+        if size < 1:
+            raise ValueError(f'size: {size} is not a positive number of pixels')
+        self.size = size
+
+    def transform(self, results: dict) -> dict:
+        picture = results['img']
+        if isinstance(picture, np.ndarray):
+            if picture.dtype != np.uint8:
+                raise ValueError(f'img: CLIPResizeCrop needs uint8, got {picture.dtype}')
+            picture = Image.fromarray(picture)
+        if not isinstance(picture, Image.Image):
+            raise ValueError(
+                f'img: CLIPResizeCrop needs a Pillow image (mmclip.LoadPicture) or an RGB array, '
+                f'got {type(picture).__name__}'
+            )
+        results['img'] = resize_crop(picture, self.size)
+        results['img_shape'] = (self.size, self.size)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(size={self.size})'
+
+
+@TRANSFORMS.register_module()
+class PackCLIPInputs(BaseTransform):
+    """Packs ``inputs`` (3, H, W), RGB, and a data sample with ``gt_label`` if it is known.
+
+    Args:
+        meta_keys: Keys of the results that go into the sample's meta information.
+    """
+
+    def __init__(
+        self,
+        *,
+        meta_keys: Sequence[str] = ('img_path', 'ori_shape', 'img_shape', 'split', 'img_id'),
+    ) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        image = np.ascontiguousarray(np.asarray(results['img']).transpose(2, 0, 1))
+        sample = BaseDataElement(metainfo={k: results[k] for k in self.meta_keys if k in results})
+        if results.get('gt_label') is not None:
+            sample.gt_label = torch.tensor(int(results['gt_label']))
+        return dict(inputs=torch.from_numpy(image), data_samples=sample)
