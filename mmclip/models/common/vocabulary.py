@@ -114,7 +114,7 @@ class Vocabulary:
         if spoken:
             key = json.dumps([_FORMAT, spoken, repr(get_prompts(prompts)), text_encoder.identity()])
             path = cache_folder() / f'{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors'
-            words = cls.load(path) if cache and path.is_file() else None
+            words = cls._cached(path) if cache else None
             if words is None:
                 with text_encoder.on(device):
                     embeddings = text_encoder.encode_names(spoken, prompts).cpu()
@@ -136,6 +136,14 @@ class Vocabulary:
             text_encoder.name,
             words.weight_hash if spoken else text_encoder.weight_hash(),
         )
+
+    @classmethod
+    def _cached(cls, path: Path) -> 'Vocabulary | None':
+        """What the cache holds; a damaged entry counts as none and is written again."""
+        try:
+            return cls.load(path)
+        except (FileNotFoundError, ValueError):
+            return None
 
     @classmethod
     def load(cls, path: str | Path, *, text_encoder: Any | None = None) -> 'Vocabulary':
