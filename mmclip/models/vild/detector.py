@@ -1,0 +1,66 @@
+"""Any two-stage detector of the host, with a vocabulary instead of a list of classes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.models.detectors.two_stage import TwoStageDetector
+
+from mmclip.models.common.text_classifier import classifiers_of, set_classes
+from mmclip.registry import MODELS
+
+
+@MODELS.register_module()
+class ViLD(TwoStageDetector):
+    """Two-stage open-vocabulary detector.
+
+    Backbone, neck, RPN and RoI head are the host's or mmclip's, by config; the box heads are
+    :class:`mmclip.models.vild.bbox_head.ViLDBBoxHead`.
+
+    Source: ViLD (arXiv 2104.13921), figure 2.
+
+    Args:
+        kwargs: The host's.
+    """
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The present vocabulary."""
+        return classifiers_of(self)[-1].class_names
+
+    def set_classes(
+        self,
+        names: str | Sequence[str],
+        prompts: str | Sequence[str] | None = None,
+        examples: Mapping[str, Any] | str | Path | None = None,
+    ) -> None:
+        """Give the detector another vocabulary; no weight changes.
+
+        Args:
+            names: Class names, or the name of a known vocabulary.
+            prompts: Templates around the names; None keeps the present ones.
+            examples: Pictures that stand for classes.
+
+        Raises:
+            ValueError: bad names, or what :func:`mmclip.models.common.text_classifier.set_classes`
+                raises.
+        """
+        set_classes(self, names, prompts, examples)
+
+    def bake_vocabulary(self) -> None:
+        """Turn the text side into plain weights, for export."""
+        for classifier in classifiers_of(self):
+            classifier.bake_vocabulary()
+
+    def extract_feat(self, batch_inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Feature maps of all levels.
+
+        They are made contiguous: MMCV's RoIAlign on a CPU silently reads channels_last maps
+        wrongly.
+
+        Shapes:
+            batch_inputs: (B, 3, H, W).
+            returns: L maps (B, C, H_l, W_l).
+        """
+        return tuple(level.contiguous() for level in super().extract_feat(batch_inputs))
