@@ -5,16 +5,179 @@ in the moment in which that module is imported, or at once if it already is. Eve
 symptom, its cause, and the version at which it can be dropped.
 """
 
+import functools
 import os
 import subprocess
+import sys
+from collections.abc import Callable
 from datetime import timedelta
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import spec_from_loader
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import torch
 from mmengine.device import get_device
+from mmengine.logging import HistoryBuffer
+
+from mmclip.import_hook import after_import
+
+_SCHEDULERS = 'mmengine.optim.scheduler.param_scheduler'
+_DRN = 'mmaction.models.localizers.drn'
 
 
 def apply() -> None:
     """Apply every remedy that works by import; called by ``import mmclip``."""
+    allow_mmengine_checkpoints()
+    after_import('mmengine.runner.checkpoint', download_weights_only)
+    after_import('mmaction.utils.dependency', switch_vindlu_off)
+    if not any(isinstance(finder, _MissingDRN) for finder in sys.meta_path):
+        sys.meta_path.append(_MissingDRN())
+    for module, function in {
+        'roi_align': 'RoIAlignFunction',
+        'roi_align_rotated': 'RoIAlignRotatedFunction',
+        'deform_conv': 'DeformConv2dFunction',
+        'modulated_deform_conv': 'ModulatedDeformConv2dFunction',
+    }.items():
+        after_import(f'mmcv.ops.{module}', functools.partial(make_inputs_contiguous, name=function))
+
+
+def _attribute(owner: Any, name: str) -> Callable:
+    """``getattr`` as far as MMEngine's checkpoints need it: five functions, by name."""
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+        return getattr(HistoryBuffer, name)
+    if owner is _ONE_CYCLE and name in ('_annealing_cos', '_annealing_linear'):
+        from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+        return getattr(OneCycleParamScheduler, name)
+    raise ValueError(f'a checkpoint asks for the attribute {name!r} of {owner!r}: refused')
+
+
+class _OneCycle:
+    """Stands in a checkpoint for MMEngine's scheduler, which is not to be made from a file."""
+
+    def __call__(self, *args: Any) -> None:
+        raise ValueError('a checkpoint asks to make a parameter scheduler: refused')
+
+
+_ONE_CYCLE = _OneCycle()
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load`` read MMEngine's checkpoints with ``weights_only`` on.
+
+    Symptom: ``UnpicklingError: Weights only load failed`` at test, resume and ``load_from``.
+    Cause: torch >= 2.6 refuses classes it does not know, and MMEngine 0.10.7 stores its
+    ``HistoryBuffer``, NumPy numbers, and methods of two classes by ``getattr``.
+    Drop it when MMEngine allows them itself.
+
+    ``getattr`` is answered by a function that gives those methods and nothing else. NumPy's
+    functions are known under the names of NumPy 1 and 2, whichever wrote the file.
+    """
+    codes = '?' + np.typecodes['AllInteger'] + np.typecodes['AllFloat']
+    numbers = {type(np.dtype(code)) for code in codes}
+    scalar = np.float64(0).__reduce__()[0]
+    reconstruct = np.zeros(1).__reduce__()[0]
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            np.ndarray,
+            np.dtype,
+            *numbers,
+            *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+            *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
+            (_attribute, 'builtins.getattr'),
+            (_ONE_CYCLE, f'{_SCHEDULERS}.OneCycleParamScheduler'),
+        ]
+    )
+
+
+def download_weights_only(module: ModuleType) -> None:
+    """Make MMEngine read downloaded checkpoints with ``weights_only`` as it reads local ones.
+
+    Symptom: none; ``load_from='https://...'`` executes what the file says.
+    Cause: ``torch.hub.load_state_dict_from_url`` has ``weights_only=False`` as its default.
+    Drop it when torch or MMEngine changes that.
+    """
+    if not isinstance(module.load_url, functools.partial):
+        module.load_url = functools.partial(module.load_url, weights_only=True)
+
+
+def switch_vindlu_off(module: ModuleType) -> None:
+    """Switch mmaction's optional VindLU off with transformers >= 5.
+
+    Symptom: ``cannot import name 'apply_chunking_to_forward'`` on ``import mmaction.models``.
+    Cause: transformers 5 moved it; mmaction2 1.2.0 asks only for transformers >= 4.28.
+    Drop it with the first mmaction2 after 1.2.0 that imports under transformers 5.
+    """
+    try:
+        transformers = version('transformers')
+    except PackageNotFoundError:
+        return
+    if int(transformers.split('.')[0]) >= 5:
+        module.WITH_MULTIMODAL = False
+
+
+class _MissingDRN(MetaPathFinder, Loader):
+    """Supplies the sub-package that mmaction2's release lacks; asked only if nobody has it.
+
+    Symptom: ``No module named 'mmaction.models.localizers.drn'`` on ``import mmaction.models``.
+    Cause: the wheel of mmaction2 1.2.0 was built without that folder.
+    Drop it with the first mmaction2 after 1.2.0.
+    """
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if name not in (_DRN, f'{_DRN}.drn'):
+            return None
+        return spec_from_loader(name, self, origin=__file__, is_package=name == _DRN)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__name__ == _DRN:
+            return
+        from mmaction.registry import MODELS
+
+        @MODELS.register_module()
+        class DRN:
+            """Says where the real one is."""
+
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                raise ImportError(
+                    'DRN is not in the release of mmaction2 1.2.0; install mmaction2 from its '
+                    'repository to use it'
+                )
+
+        module.DRN = DRN
+
+
+def make_inputs_contiguous(module: ModuleType, name: str) -> None:
+    """Give an operator of MMCV its tensors in the memory layout that it takes for granted.
+
+    Symptom: none, but wrong values, e.g. a RoI head that stays at chance, for a channels_last
+    feature map (or strided RoIs); only ``deform_conv2d`` says ``input must be contiguous``.
+    Cause: MMCV 2.1.0's kernels index the data as contiguous NCHW without looking at the strides.
+    Drop it when MMCV checks or copies; tests/test_compat.py compares the layouts.
+
+    Args:
+        module: The operator's module.
+        name: Its ``torch.autograd.Function`` there.
+    """
+    function = getattr(module, name)
+    forward = function.forward
+    if hasattr(forward, '__wrapped__'):
+        return
+
+    @functools.wraps(forward)
+    def contiguous_forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        args = [a.contiguous() if isinstance(a, torch.Tensor) else a for a in args]
+        kwargs = {
+            k: a.contiguous() if isinstance(a, torch.Tensor) else a for k, a in kwargs.items()
+        }
+        return forward(ctx, *args, **kwargs)
+
+    function.forward = staticmethod(contiguous_forward)
 
 
 def init_cpu_process_group(launcher: str, *, timeout: float | None = None) -> bool:

@@ -1,6 +1,5 @@
 """Fixtures of all tests; nothing here or in a test reaches for the network."""
 
-import inspect
 import os
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import pytest
 os.environ.update(HF_HUB_OFFLINE='1', TRANSFORMERS_OFFLINE='1')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-import torch  # noqa: E402
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-DETECTION_SIZES = {'train': 24, 'val': 8, 'test': 8}
 
 torch.set_num_threads(1)
 
@@ -38,16 +36,8 @@ def oracles() -> Path:
 @pytest.fixture(scope='session')
 def mini_world_detection(tmp_path_factory) -> Path:
     """Root of a MiniWorld with a small part ``detection``."""
-    from mmclip.datasets.mini_world import detection
-    from mmclip.datasets.mini_world.world import World
+    from mmclip.datasets.mini_world.make import make
 
     out = tmp_path_factory.mktemp('world') / 'mini_world'
-    folder = out / 'detection'
-    folder.mkdir(parents=True)
-    if 'sizes' in inspect.signature(detection.write).parameters:
-        detection.write(folder, World(0), lambda: None, sizes=DETECTION_SIZES)
-    else:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(detection, 'SIZES', DETECTION_SIZES)
-            detection.write(folder, World(0), lambda: None)
+    make(out, parts=('detection',), scale=0.02, report=lambda line: None)
     return out
