@@ -1,5 +1,17 @@
 """Hooks, loops and samplers: what MMEngine lacks."""
 
+from mmclip.engine.checkpoint_hook import AtomicCheckpointHook
+from mmclip.engine.finite_loss_hook import FiniteLossHook
+from mmclip.engine.parameter_table_hook import ParameterTableHook
+from mmclip.engine.preemption_hook import PreemptionHook
+from mmclip.engine.resume_hook import ExactResumeHook
 from mmclip.engine.vocabulary_hook import VocabularyHook
 
-__all__ = ['VocabularyHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'ExactResumeHook',
+    'FiniteLossHook',
+    'ParameterTableHook',
+    'PreemptionHook',
+    'VocabularyHook',
+]

@@ -1,0 +1,72 @@
+"""Files that are there whole or not at all: written aside, synced, renamed."""
+
+import os
+import shutil
+from pathlib import Path
+
+PARTIAL = '.{}.partial'
+REPLACED = '.{}.replaced'
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the entries of a folder, from the system's cache to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def commit(partial: Path, final: Path) -> None:
+    """Give finished content its name; whoever looks sees the old content or the new one.
+
+    A folder cannot replace a folder in one step: for a moment the old one is under
+    ``.NAME.replaced``, from where :func:`restore_replaced` takes it back.
+
+    Args:
+        partial: The finished file or folder, in the same folder as ``final``.
+        final: The name that it gets.
+    """
+    inside = sorted(partial.rglob('*')) if partial.is_dir() else []
+    for path in (*inside, partial):
+        sync(path)
+    replaced = final.with_name(REPLACED.format(final.name))
+    if partial.is_dir() and final.is_dir():
+        shutil.rmtree(replaced, ignore_errors=True)
+        os.rename(final, replaced)
+    os.replace(partial, final)
+    sync(final.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def restore_replaced(final: Path) -> None:
+    """Undo a :func:`commit` of a folder that was cut off between its two renames."""
+    replaced = final.with_name(REPLACED.format(final.name))
+    if replaced.is_dir() and not final.exists():
+        os.rename(replaced, final)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file whole or not at all."""
+    partial = path.with_name(PARTIAL.format(path.name))
+    partial.write_text(text)
+    commit(partial, path)
+
+
+def link(name: Path, target: Path) -> None:
+    """Make ``name`` a link to ``target`` in the same folder, replacing an older link at once."""
+    partial = name.with_name(PARTIAL.format(name.name))
+    partial.unlink(missing_ok=True)
+    try:
+        partial.symlink_to(target.name)
+    except OSError:  # a file system without symbolic links
+        os.link(target, partial)
+    os.replace(partial, name)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
