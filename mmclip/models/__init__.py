@@ -1,9 +1,17 @@
 """Models, grouped by method: the table of contents."""
 
+# CLIP zero-shot
+from mmclip.models.clip_zero_shot.classifier import CLIPZeroShotClassifier
+from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
+from mmclip.models.clip_zero_shot.linear_classifier import LinearClassifier
+
 # Shared parts
+from mmclip.models.common.clip_backbones import OpenCLIPBackbone
 from mmclip.models.common.clip_trunk import CLIPTrunk
+from mmclip.models.common.contrastive_loss import ContrastiveLoss
 from mmclip.models.common.text_classifier import TextEmbeddingClassifier
 from mmclip.models.common.text_encoders import CLIPTextEncoder
+from mmclip.models.common.tokenizers import CLIPTokenizer
 
 # ViLD
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
@@ -11,9 +19,16 @@ from mmclip.models.vild.classifier import ProjectedTextClassifier
 from mmclip.models.vild.detector import ViLD
 
 __all__ = [
+    # CLIP zero-shot
+    'CLIPContrastive',
+    'CLIPZeroShotClassifier',
+    'LinearClassifier',
     # Shared parts
     'CLIPTextEncoder',
+    'CLIPTokenizer',
     'CLIPTrunk',
+    'ContrastiveLoss',
+    'OpenCLIPBackbone',
     'TextEmbeddingClassifier',
     # ViLD
     'ProjectedTextClassifier',

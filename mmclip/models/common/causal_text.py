@@ -3,13 +3,13 @@
 In a causal tower a position sees only what stands before it, and CLIP reads the feature at the end
 token. Two things follow, both exact:
 
-- whatever stands behind the end token (padding) never matters: encode only as many positions as a text
-  has, texts of equal length together, so that nothing is padded;
-- the keys and values of what texts have in common at their start ('a photo of the small') are the same
-  for every name: compute them once per template and share them.
+- whatever stands behind the end token (padding) never matters: encode only as many positions as a
+  text has, texts of equal length together, so that nothing is padded;
+- the keys and values of what texts have in common at their start ('a photo of the small') are the
+  same for every name: compute them once per template and share them.
 
-What a tower allows is read from the tower (:func:`causal_tower`): bidirectional ones, CoCa's with its
-appended class token, Hugging Face ones and custom blocks allow neither.
+What a tower allows is read from the tower (:func:`causal_tower`): bidirectional ones, CoCa's with
+its appended class token, Hugging Face ones and custom blocks allow neither.
 """
 
 from collections import defaultdict

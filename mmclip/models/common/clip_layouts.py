@@ -1,7 +1,7 @@
 """Turns the layouts in which CLIP weights are published into open_clip's.
 
-OpenAI's keys are open_clip's already, after three integers are dropped. Hugging Face splits q, k and v,
-stores the projections transposed and spells ``pre_layrnorm`` so.
+OpenAI's keys are open_clip's already, after three integers are dropped. Hugging Face splits q, k
+and v, stores the projections transposed and spells ``pre_layrnorm`` so.
 """
 
 import re
@@ -79,7 +79,8 @@ def to_open_clip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Weights in open_clip's layout, float32, whatever layout they came in.
 
     Args:
-        state: Tensors by name: OpenAI, open_clip (``module.`` prefixes allowed) or Hugging Face CLIP.
+        state: Tensors by name: OpenAI, open_clip (``module.`` prefixes allowed) or Hugging Face
+        CLIP.
 
     Raises:
         ValueError: a key of a Hugging Face checkpoint is unknown.

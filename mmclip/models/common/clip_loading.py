@@ -12,11 +12,13 @@ import open_clip
 import torch
 from mmengine.logging import print_log
 from open_clip.factory import HFTokenizer
+from open_clip.model import _build_vision_tower
+from open_clip.transformer import QuickGELU
 from torch import nn
 
 from mmclip.checkpoint import read_state_dict
 from mmclip.models.common import mini_resnet  # noqa: F401  registers the mini CLIP's trunk in timm
-from mmclip.models.common.clip_layouts import is_openai, to_open_clip
+from mmclip.models.common.clip_layouts import is_hugging_face, is_openai, to_open_clip
 
 ASSETS = Path(__file__).resolve().parents[2] / 'assets'
 MINI_CLIP = 'mini_clip'
@@ -28,8 +30,8 @@ def clip_config(model: str | dict) -> dict:
     """open_clip's architecture of a model; reads no weights.
 
     Args:
-        model: An open_clip name (``'ViT-B-32-quickgelu'``), ``'mini_clip'``, the path of an open_clip
-            model json, or such a dict itself.
+        model: An open_clip name (``'ViT-B-32-quickgelu'``), ``'mini_clip'``, the path of an
+            open_clip model json, or such a dict itself.
 
     Raises:
         ValueError: unknown name; the message lists close ones.
@@ -71,6 +73,45 @@ def _create(config: dict, quick_gelu: bool) -> nn.Module:
     return (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config)
 
 
+def _tag(model: str | dict, pretrained: str | None) -> dict:
+    """What open_clip knows of a tag without reading weights; empty for files and dicts."""
+    if not isinstance(model, str) or pretrained is None:
+        return {}
+    return open_clip.get_pretrained_cfg(model, pretrained) or {}
+
+
+def build_image_tower(model: str | dict, pretrained: str | None = None) -> nn.Module:
+    """A CLIP's image tower alone, with random weights, without its text tower.
+
+    Args:
+        model: As :func:`clip_config`.
+        pretrained: The weights that it will get; tells a tag that was trained with QuickGELU.
+    """
+    config = clip_config(model)
+    config['vision_cfg'].pop('timm_model_pretrained', None)
+    quick_gelu = config.get('quick_gelu', False) or _tag(model, pretrained).get('quick_gelu', False)
+    return _build_vision_tower(config['embed_dim'], config['vision_cfg'], quick_gelu).eval()
+
+
+def load_image_tower(tower: nn.Module, model: str | dict, pretrained: str) -> None:
+    """Fill a tower from :func:`build_image_tower` with the image weights of a checkpoint.
+
+    Raises:
+        ValueError: the weights were trained with QuickGELU and the tower has another activation.
+    """
+    source = build_clip(model, pretrained).visual
+    if _has_quick_gelu(source) != _has_quick_gelu(tower):
+        raise ValueError(
+            f'model: the weights {pretrained} were trained with QuickGELU, {model!r} is built '
+            "without; use the name with '-quickgelu' at its end (or quick_gelu=True in a dict)"
+        )
+    tower.load_state_dict(source.state_dict())
+
+
+def _has_quick_gelu(tower: nn.Module) -> bool:
+    return any(isinstance(module, QuickGELU) for module in tower.modules())
+
+
 def weights_file(model: str | dict, pretrained: str) -> Path | None:
     """The local file that ``pretrained`` names, None if it is a tag of open_clip's.
 
@@ -108,9 +149,10 @@ def build_clip(model: str | dict, pretrained: str | None = None) -> nn.Module:
             open_clip's or Hugging Face's layout.
 
     Note:
-        OpenAI's weights were trained with QuickGELU. From an OpenAI archive the activation is set
-        accordingly whatever the model's name says; a plain state dict does not tell, so there the
-        name decides: use the ``-quickgelu`` ones for OpenAI's weights.
+        OpenAI's weights were trained with QuickGELU. From an OpenAI archive, and from a Hugging
+        Face folder whose ``config.json`` says so, the activation is set accordingly whatever the
+        model's name says; a plain state dict does not tell, so there the name decides: use the
+        ``-quickgelu`` ones for OpenAI's weights.
 
     Raises:
         ValueError: unknown model; keys or shapes that do not fit.
@@ -121,17 +163,24 @@ def build_clip(model: str | dict, pretrained: str | None = None) -> nn.Module:
         return _create(config, quick_gelu=False).eval()
     path = weights_file(model, pretrained)
     if path is None:
-        tag = open_clip.get_pretrained_cfg(model, pretrained)
-        return open_clip.create_model(
-            model, pretrained, force_quick_gelu=tag.get('quick_gelu', False)
-        ).eval()
+        quick_gelu = _tag(model, pretrained).get('quick_gelu', False)
+        return open_clip.create_model(model, pretrained, force_quick_gelu=quick_gelu).eval()
     state = read_state_dict(path)
-    quick_gelu = is_openai(state)
+    quick_gelu = is_openai(state) or (is_hugging_face(state) and _hf_quick_gelu(path))
     if quick_gelu and not config.get('quick_gelu', False):
-        print_log(f'{path} is an OpenAI archive: QuickGELU is used', 'current')
+        print_log(f'{path} was trained with QuickGELU, which is used', 'current')
     built = _create(config, quick_gelu)
     _load(built, to_open_clip(state), path)
     return built.eval()
+
+
+def _hf_quick_gelu(path: Path) -> bool:
+    """Whether the ``config.json`` beside Hugging Face weights names QuickGELU."""
+    config = path.with_name('config.json')
+    if not config.is_file():
+        return False
+    vision = json.loads(config.read_text()).get('vision_config') or {}
+    return vision.get('hidden_act', 'quick_gelu') == 'quick_gelu'
 
 
 def _load(built: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
@@ -187,12 +236,21 @@ def clip_tokenizer(model: str | dict) -> Callable[[list[str]], torch.Tensor]:
 
 
 def clip_preprocess(model: str | dict, pretrained: str | None = None) -> dict:
-    """Side in pixels, mean and std (in 0-1) of a model's image transform."""
-    config = clip_config(model)
-    size = config['vision_cfg'].get('image_size', 224)
-    tag = open_clip.get_pretrained_cfg(model, pretrained) if isinstance(model, str) else {}
+    """A model's image transform: ``size`` in pixels, ``mean``, ``std`` (in 0-1), ``resize_mode``.
+
+    ``resize_mode`` is ``'shortest'`` (short side, then centre crop) or ``'squash'`` (SigLIP);
+    ``interpolation`` is ``'bicubic'`` or ``'bilinear'``. A folder's ``open_clip_config.json``
+    counts.
+    """
+    size = clip_config(model)['vision_cfg'].get('image_size', 224)
+    known = _tag(model, pretrained)
+    path = Path(pretrained or '') / 'open_clip_config.json'
+    if pretrained and path.is_file():
+        known = json.loads(path.read_text()).get('preprocess_cfg', {})
     return dict(
         size=size,
-        mean=tuple((tag or {}).get('mean') or open_clip.OPENAI_DATASET_MEAN),
-        std=tuple((tag or {}).get('std') or open_clip.OPENAI_DATASET_STD),
+        mean=tuple(known.get('mean') or open_clip.OPENAI_DATASET_MEAN),
+        std=tuple(known.get('std') or open_clip.OPENAI_DATASET_STD),
+        interpolation=known.get('interpolation') or 'bicubic',
+        resize_mode=known.get('resize_mode') or 'shortest',
     )

@@ -1,8 +1,8 @@
 """Sets of sentences around a class name, by name.
 
-``'name'`` is the bare name, ``'single'`` 'a photo of a {}.', ``'imagenet_7'`` and ``'imagenet_80'`` are
-OpenAI's sets (as open_clip lists them), ``'vild_single'`` and ``'vild_63'`` are those of the ViLD demo
-(Apache-2.0) with its rules for articles and names.
+``'name'`` is the bare name, ``'single'`` 'a photo of a {}.', ``'imagenet_7'`` and ``'imagenet_80'``
+are OpenAI's sets (as open_clip lists them), ``'vild_single'`` and ``'vild_63'`` are those of the
+ViLD demo (Apache-2.0) with its rules for articles and names.
 """
 
 import difflib
@@ -84,8 +84,8 @@ class PromptSet:
 
     Args:
         templates: At least one.
-        vild_rules: ViLD's treatment of names: ``_`` becomes a space and ``/`` ' or ', lower case, no
-            final full stop; ``{article}`` is 'an' before a name whose raw first letter is one of
+        vild_rules: ViLD's treatment of names: ``_`` becomes a space and ``/`` ' or ', lower case,
+            no final full stop; ``{article}`` is 'an' before a name whose raw first letter is one of
             aeiou, else 'a'; a sentence that starts with 'a' or 'the' gets 'This is ' in front.
     """
 
@@ -136,8 +136,8 @@ def get_prompts(prompts: str | Sequence[str]) -> PromptSet:
             return PromptSet((prompts,))
         near = difflib.get_close_matches(prompts, PROMPT_SETS, n=3, cutoff=0.3)
         raise ValueError(
-            f'prompts: unknown set {prompts!r}; close names: {", ".join(near) or "none"}; there are '
-            f'{", ".join(PROMPT_SETS)}, or give templates of your own with {{}}'
+            f'prompts: unknown set {prompts!r}; close names: {", ".join(near) or "none"}; there '
+            f'are {", ".join(PROMPT_SETS)}, or give templates of your own with {{}}'
         )
     templates = tuple(prompts)
     bad = [t for t in templates if not isinstance(t, str) or '{}' not in t]

@@ -1,0 +1,107 @@
+"""A linear probe: one layer over a frozen image tower."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmclip.models.common.class_names import class_names
+from mmclip.models.common.clip_loading import clip_embed_dim
+from mmclip.registry import MODELS
+
+
+@MODELS.register_module()
+class LinearClassifier(BaseModule):
+    """logits = W f + b over the raw image feature f.
+
+    Source: the paper's section 3.2 fits W and b by L-BFGS with an L2 penalty that is searched on a
+    validation split; here they are trained by the config's optimiser, whose weight decay is that
+    penalty.
+
+    Args:
+        model: The CLIP whose features are classified; gives D.
+        classes: K names.
+
+    Shapes:
+        (B, D) -> (B, K), float32.
+
+    Raises:
+        ValueError: unknown model, bad names.
+    """
+
+    def __init__(self, *, model: str | dict, classes: str | Sequence[str]) -> None:
+        super().__init__()
+        self.class_names = class_names(classes)
+        self.embed_dim = clip_embed_dim(model)
+        self.fc = nn.Linear(self.embed_dim, len(self.class_names))
+        nn.init.zeros_(self.fc.weight)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, D) -> (B, K)."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.fc(features.float())
+
+    def set_classes(self, names: str | Sequence[str], *_: Any) -> None:
+        """The names that it was built for, nothing else.
+
+        Raises:
+            ValueError: other names.
+        """
+        if class_names(names) != self.class_names:
+            raise ValueError(
+                'names: a linear probe knows the classes that it was trained for only; use '
+                'mmclip.TextEmbeddingClassifier as head to name others'
+            )
+
+
+@torch.enable_grad()
+def fit_linear_probe(
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    num_classes: int,
+    *,
+    penalty: float = 3.16,
+    iterations: int = 1000,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """W and b of multinomial logistic regression on all features at once, by L-BFGS.
+
+    Minimises sum of cross entropies + penalty / 2 |W|^2. ``penalty`` is 1 / C of scikit-learn,
+    whose C = 0.316 the official README takes.
+
+    Args:
+        features: (N, D).
+        labels: (N,) in 0 to K - 1.
+        num_classes: K.
+        penalty: L2 on W, not on b.
+        iterations: At most.
+
+    Shapes:
+        W (K, D), b (K,).
+
+    Raises:
+        ValueError: no feature; a label out of range.
+    """
+    if not len(features):
+        raise ValueError('features: a probe needs at least one')
+    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
+        raise ValueError(f'labels: expected 0 to {num_classes - 1}, got {int(labels.max())}')
+    features = features.detach().double()
+    weight = features.new_zeros(num_classes, features.shape[1], requires_grad=True)
+    bias = features.new_zeros(num_classes, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=iterations, line_search_fn='strong_wolfe', tolerance_grad=1e-6
+    )
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        logits = features @ weight.T + bias
+        loss = nn.functional.cross_entropy(logits, labels, reduction='sum')
+        loss = loss + penalty / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return weight.detach().float(), bias.detach().float()
