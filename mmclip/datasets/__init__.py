@@ -1,3 +1,5 @@
+from mmclip.datasets.captions import CaptionShards
 from mmclip.datasets.lvis import OpenVocabLVISDataset
+from mmclip.datasets.shard_sampler import ShardSampler
 
-__all__ = ['OpenVocabLVISDataset']
+__all__ = ['CaptionShards', 'OpenVocabLVISDataset', 'ShardSampler']

@@ -1,0 +1,170 @@
+"""Picture-text pairs that stream from WebDataset shards."""
+
+import io
+import os
+import random
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+import webdataset as wds
+from mmengine.dataset import Compose
+from mmengine.logging import print_log
+from PIL import Image
+from torch.utils.data import Dataset
+from webdataset.utils import pytorch_worker_info
+
+from mmclip.datasets.shard_sampler import Place
+from mmclip.registry import DATASETS
+
+BROKEN_IN_A_ROW = 1000
+
+
+@DATASETS.register_module()
+class CaptionShards(Dataset):
+    """Pictures with captions from tar files in WebDataset's layout (``key.jpg``, ``key.txt``).
+
+    The shards are shuffled anew in each epoch, split among processes and then among workers, read
+    one after the other, and the samples go through a shuffle buffer. A worker that comes to the
+    end of its shards starts over in a new order, so an epoch has the length that is asked for.
+
+    MMEngine's Runner wants a length and a sampler, which an iterable data set has not. So this one
+    answers ``dataset[place]`` with the **next** sample of its stream, and ``mmclip.ShardSampler``
+    counts; batch size, number of workers, epochs and seeds are set where they always are. The order
+    of the samples depends on the seed, the epoch, the number of processes and of workers.
+
+    Args:
+        shards: Paths or addresses, with braces (``'cc3m/{00000..00331}.tar'``), or a list of such.
+        epoch_size: Samples per epoch over all processes.
+        pipeline: Transforms; they get ``img`` (a Pillow image), ``text``, ``img_path`` (its name).
+        shuffle: Samples in the shuffle buffer of each worker, 0 for none.
+        image_keys: Endings of pictures, the first that a sample has is taken.
+        text_key: Ending of the caption.
+
+    Raises:
+        FileNotFoundError: a local shard is missing.
+        ValueError: ``epoch_size`` is not positive; fewer shards than readers; nothing is readable.
+    """
+
+    def __init__(
+        self,
+        *,
+        shards: str | Sequence[str],
+        epoch_size: int,
+        pipeline: Sequence[dict] = (),
+        shuffle: int = 1000,
+        image_keys: Sequence[str] = ('jpg', 'jpeg', 'png', 'webp'),
+        text_key: str = 'txt',
+    ) -> None:
+        if epoch_size < 1:
+            raise ValueError(f'epoch_size: {epoch_size}; allowed are positive numbers')
+        self.shards = expand_shards(shards)
+        self.epoch_size = epoch_size
+        self.pipeline = Compose(list(pipeline))
+        self.shuffle = shuffle
+        self.image_keys = tuple(image_keys)
+        self.text_key = text_key
+        self.skipped = 0
+        self._stream: Iterator[dict] | None = None
+        self._order: tuple[int, int] | None = None
+
+    @property
+    def metainfo(self) -> dict:
+        return {}
+
+    def __len__(self) -> int:
+        return self.epoch_size
+
+    def __getitem__(self, place: Place | int) -> dict:
+        """The next sample; a new seed or epoch in ``place`` starts the stream anew."""
+        order = (place.seed, place.epoch) if isinstance(place, Place) else self._order or (0, 0)
+        if self._stream is None or order != self._order:
+            self._stream, self._order = self._samples(*order), order
+        for _ in range(BROKEN_IN_A_ROW):
+            sample = next(self._stream)
+            try:
+                results = self._decode(sample)
+            except Exception as error:  # whatever a damaged picture makes its decoder raise
+                self._skip(error, f'{sample["__url__"]}: {sample["__key__"]}')
+                continue
+            return self.pipeline(results)
+        raise ValueError(f'shards: {BROKEN_IN_A_ROW} samples in a row cannot be read, see the log')
+
+    def _decode(self, sample: dict) -> dict:
+        key = next((key for key in self.image_keys if key in sample), None)
+        if key is None or self.text_key not in sample:
+            raise ValueError(f'needs one of {self.image_keys} and {self.text_key!r}')
+        picture = Image.open(io.BytesIO(sample[key]))
+        picture.load()
+        text = sample[self.text_key].decode().strip()
+        if not text:
+            raise ValueError('its text is empty')
+        shape = (picture.height, picture.width)
+        name = f'{sample["__url__"]}/{sample["__key__"]}.{key}'
+        return dict(img=picture, text=text, img_path=name, img_shape=shape, ori_shape=shape)
+
+    def _skip(self, error: Exception, where: str = '') -> bool:
+        """Count what cannot be read; say so at the 1st, 2nd, 4th, 8th ... time."""
+        self.skipped += 1
+        if self.skipped & (self.skipped - 1) == 0:
+            print_log(
+                f'{self.skipped} broken samples or shards skipped so far by this reader, the last: '
+                f'{where or error.args[-1:]} {type(error).__name__}: {error}',
+                'current',
+                level=30,
+            )
+        return True
+
+    def _samples(self, seed: int, epoch: int) -> Iterator[dict]:
+        """Raw samples of this process's and worker's share, for ever."""
+        rank, world_size, worker, workers = pytorch_worker_info()
+        if len(self.shards) < world_size * workers:
+            raise ValueError(
+                f'shards: {len(self.shards)} are too few for {world_size} processes with {workers} '
+                'workers each; lower num_workers or write more and smaller shards'
+            )
+        read = 0
+
+        def shard_lists() -> Iterator[dict]:
+            for turn in count():
+                before = read
+                # The same order in every process and worker, each of which takes its share.
+                yield from wds.split_by_worker(
+                    wds.split_by_node(
+                        wds.SimpleShardList(self.shards, seed=f'{seed} {epoch} {turn}')
+                    )
+                )
+                if read == before:
+                    raise ValueError(f'shards: no sample in those of process {rank}, see the log')
+
+        def counted(samples: Iterator[dict]) -> Iterator[dict]:
+            nonlocal read
+            for sample in samples:
+                read += 1
+                yield sample
+
+        stages = [shard_lists, wds.tarfile_to_samples(handler=self._skip), counted]
+        if self.shuffle:
+            rng = random.Random(f'{seed} {epoch} {rank} {worker}')
+            stages.append(wds.shuffle(self.shuffle, initial=self.shuffle, rng=rng))
+        return iter(wds.DataPipeline(*stages))
+
+
+def expand_shards(shards: str | Sequence[str]) -> list[str]:
+    """Addresses of shards with their braces expanded.
+
+    Raises:
+        ValueError: there is none.
+        FileNotFoundError: a local one is missing.
+    """
+    patterns = [shards] if isinstance(shards, str | os.PathLike) else list(shards)
+    found = [url for pattern in patterns for url in wds.shardlists.expand_urls(str(pattern))]
+    if not found:
+        raise ValueError(f'shards: {shards!r} names no shard')
+    for url in found:
+        if ':' not in url and not Path(url).is_file():
+            raise FileNotFoundError(
+                f'shards: {url} does not exist; `python tools/make_mini_world.py` makes '
+                "MiniWorld's, docs/en/datasets.md says where others come from"
+            )
+    return found

@@ -1,0 +1,121 @@
+"""Training of a CLIP from pairs of pictures and texts."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from mmclip.models.common.causal_text import causal_tower
+from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
+from mmclip.registry import MODELS
+
+MAX_LOG_SCALE = math.log(100)
+
+
+@MODELS.register_module()
+class CLIPContrastive(BaseModel):
+    """Both towers of an open_clip model, trained by the contrastive loss.
+
+    Source: CLIP, section 2.3. The scale of the logits is stored as a logarithm and kept at or below
+    ln 100. Texts are encoded only as far as the longest of a batch reaches, which is exact in a
+    causal tower.
+
+    Args:
+        model: open_clip name, ``'mini_clip'``, path of a model json, or such a dict.
+        pretrained: Weights to start from: open_clip tag, local file or folder, or None.
+        loss: Config of the loss.
+        temperature: Initial temperature (the reciprocal of the scale); None keeps the model's own.
+        data_preprocessor: Config of the normalisation of pictures.
+
+    Raises:
+        ValueError: unknown model, or a temperature below 0.01.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str | dict,
+        pretrained: str | None = None,
+        loss: dict | None = None,
+        temperature: float | None = None,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor)
+        self.clip = build_clip(model, pretrained)
+        self.tokenizer = clip_tokenizer(model)
+        self.loss = MODELS.build(loss or dict(type='mmclip.ContrastiveLoss'))
+        if temperature is not None:
+            if temperature < 0.01:
+                raise ValueError(f'temperature: {temperature}; allowed are 0.01 and more')
+            nn.init.constant_(self.clip.logit_scale, -math.log(temperature))
+
+    def encode_images(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(N, 3, S, S) normalised pictures -> (N, D) L2-normalised features."""
+        return F.normalize(self.clip.encode_image(inputs), dim=-1)
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """N texts -> (N, D) L2-normalised features."""
+        ids = self.tokenizer(list(texts)).to(self.clip.logit_scale.device)
+        return F.normalize(encode_tokens(self.clip, ids), dim=-1)
+
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Sequence[BaseDataElement],
+        mode: str = 'tensor',
+    ) -> dict[str, torch.Tensor] | tuple[torch.Tensor, torch.Tensor]:
+        """Features or loss of N pairs.
+
+        Args:
+            inputs: Pictures.
+            data_samples: ``text`` of each.
+            mode: ``'loss'`` or ``'tensor'``.
+
+        Shapes:
+            inputs (N, 3, S, S). ``'tensor'``: two (N, D). ``'loss'``: ``loss_contrastive`` (), and
+            for the log ``logit_scale`` ().
+
+        Raises:
+            ValueError: another mode; a sample without text.
+        """
+        if mode not in ('loss', 'tensor'):
+            raise ValueError(
+                f"mode: {mode!r}; allowed are 'loss' and 'tensor'. To classify give the weights to "
+                'mmclip.CLIPZeroShotClassifier'
+            )
+        texts = [getattr(sample, 'text', None) for sample in data_samples]
+        if any(text is None for text in texts):
+            raise ValueError("data_samples: one has no text; the data's packing must keep it")
+        if mode == 'loss':
+            # As after each step of the optimizer, in front of the first use of the new value.
+            self.clip.logit_scale.data.clamp_(max=MAX_LOG_SCALE)
+        images, texts = self.encode_images(inputs), self.encode_texts(texts)
+        if mode == 'tensor':
+            return images, texts
+        scale = self.clip.logit_scale.exp()
+        return dict(loss_contrastive=self.loss(images, texts, scale), logit_scale=scale.detach())
+
+
+def encode_tokens(clip: nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """Features of token ids with gradients, not normalised; a causal tower skips the padding.
+
+    Shapes:
+        (N, T) -> (N, D).
+    """
+    tower = causal_tower(clip)
+    if tower is None:
+        return clip.encode_text(ids)
+    ends = tower.end_of(ids)
+    length = int(ends.max()) + 1 if len(ids) else 1
+    x = tower.token_embedding(ids[:, :length]) + tower.positional_embedding[:length]
+    mask = x.new_full((length, length), float('-inf')).triu_(1)
+    for block in tower.blocks:
+        x = block(x, attn_mask=mask)
+    x = tower.ln_final(x[torch.arange(len(ids), device=ids.device), ends])
+    if tower.projection is None:
+        return x
+    return tower.projection(x) if isinstance(tower.projection, nn.Linear) else x @ tower.projection

@@ -1,0 +1,105 @@
+"""The contrastive loss of CLIP, over the pairs of all processes."""
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+
+from mmclip.registry import MODELS
+
+
+class _Gather(torch.autograd.Function):
+    """(N, D) of each process -> (W * N, D) of all; backward sums what all processes ask of it."""
+
+    @staticmethod
+    def forward(ctx, features: torch.Tensor) -> torch.Tensor:
+        ctx.rank, ctx.count = dist.get_rank(), len(features)
+        parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, features.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return gradient[ctx.rank * ctx.count : (ctx.rank + 1) * ctx.count]
+
+
+def gather_features(features: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Features of all processes, differentiable, and the row at which this process's own start.
+
+    Args:
+        features: (N, D), the same N in every process.
+
+    Returns:
+        (W * N, D) in the order of ranks, and ``rank * N``; without processes, ``features`` and 0.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return features, 0
+    return _Gather.apply(features), dist.get_rank() * len(features)
+
+
+def contrastive_loss(
+    image_features: torch.Tensor, text_features: torch.Tensor, logit_scale: torch.Tensor
+) -> torch.Tensor:
+    r"""Symmetric InfoNCE: each picture finds its text among all texts, and the other way round.
+
+    .. math:: L = \tfrac{1}{2} \big[ CE(s I T^\top, diag) + CE(s T I^\top, diag) \big]
+
+    Source: CLIP, section 2.3 and figure 3. With several processes each one computes the rows of its
+    own pairs against the features of all; the mean over processes is the loss of the concatenated
+    batch, and so are the gradients once they are averaged over processes, as DDP does.
+
+    Args:
+        image_features, text_features: L2-normalised; row i of one belongs to row i of the other.
+        logit_scale: Multiplies the cosines (the exponential of what CLIP stores).
+
+    Shapes:
+        (N, D), (N, D), () -> (). An empty batch gives a zero with a graph (single process only).
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if image_features.ndim != 2 or image_features.shape != text_features.shape:
+        raise ValueError(
+            f'image_features {tuple(image_features.shape)} and text_features '
+            f'{tuple(text_features.shape)} must have the same shape (N, D)'
+        )
+    if not len(image_features):
+        return (image_features.sum() + text_features.sum()) * logit_scale.sum()
+    # Half precision would blur logits of up to 100.
+    image_features, text_features = image_features.float(), text_features.float()
+    scale = torch.as_tensor(logit_scale).float()
+    with torch.autocast(image_features.device.type, enabled=False):
+        all_images, start = gather_features(image_features)
+        all_texts, _ = gather_features(text_features)
+        own = torch.arange(start, start + len(image_features), device=image_features.device)
+        to_texts = F.cross_entropy(scale * image_features @ all_texts.T, own)
+        to_images = F.cross_entropy(scale * text_features @ all_images.T, own)
+    return (to_texts + to_images) / 2
+
+
+@MODELS.register_module()
+class ContrastiveLoss(nn.Module):
+    """:func:`contrastive_loss` as a module.
+
+    Example::
+
+        loss = ContrastiveLoss()(F.normalize(images), F.normalize(texts), log_scale.exp())
+
+    Args:
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, *, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        image_features: torch.Tensor,
+        text_features: torch.Tensor,
+        logit_scale: torch.Tensor,
+    ) -> torch.Tensor:
+        """(N, D), (N, D), () -> (), as :func:`contrastive_loss`."""
+        return self.loss_weight * contrastive_loss(image_features, text_features, logit_scale)
