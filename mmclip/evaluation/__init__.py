@@ -1,1 +1,5 @@
-""""""
+from mmclip.evaluation.lvis_metric import OpenVocabLVISMetric
+from mmclip.evaluation.naming_accuracy import NamingAccuracy
+from mmclip.evaluation.top_k_accuracy import TopKAccuracy
+
+__all__ = ['NamingAccuracy', 'OpenVocabLVISMetric', 'TopKAccuracy']
