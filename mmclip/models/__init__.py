@@ -14,9 +14,15 @@ from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.common.tokenizers import CLIPTokenizer
 
 # ViLD
+from mmclip.models.vild.backbone import SamePoolResNet
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
+from mmclip.models.vild.box_coder import PlusOneBBoxCoder
 from mmclip.models.vild.classifier import ProjectedTextClassifier
 from mmclip.models.vild.detector import ViLD
+from mmclip.models.vild.layers import BiasedConv2d, SameConv2d
+from mmclip.models.vild.mask_head import ViLDMaskHead
+from mmclip.models.vild.neck import EndNormFPN
+from mmclip.models.vild.rpn_head import SepBNRPNHead
 
 __all__ = [
     # CLIP zero-shot
@@ -31,7 +37,14 @@ __all__ = [
     'OpenCLIPBackbone',
     'TextEmbeddingClassifier',
     # ViLD
+    'BiasedConv2d',
+    'EndNormFPN',
+    'PlusOneBBoxCoder',
     'ProjectedTextClassifier',
+    'SameConv2d',
+    'SamePoolResNet',
+    'SepBNRPNHead',
     'ViLD',
     'ViLDBBoxHead',
+    'ViLDMaskHead',
 ]

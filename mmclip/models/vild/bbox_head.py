@@ -1,20 +1,39 @@
 """The box head of ViLD: a host's convolution and fc head that names regions by embeddings."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
 from mmdet.models.losses import accuracy
 from mmdet.models.roi_heads.bbox_heads.convfc_bbox_head import ConvFCBBoxHead
 from mmdet.models.utils import empty_instances
 from mmdet.structures.bbox import get_box_tensor, scale_boxes
+from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmclip.models.common.text_classifier import TextEmbeddingClassifier
 from mmclip.models.vild.detections import Chunks, detections
 from mmclip.models.vild.novel_classes import NovelMask
+from mmclip.models.vild.scores import (
+    LogitChunks,
+    ensemble_scores,
+    logit_chunks,
+    sigmoid_scores,
+    softmax_scores,
+)
 from mmclip.registry import MODELS
+
+IGNORED = -100  # the label that the host's losses leave out
+INIT_CFG = [
+    dict(type='Xavier', layer='Linear', distribution='uniform'),
+    dict(type='Normal', std=0.01, override=dict(name='fc_cls')),
+    dict(type='Normal', std=0.001, override=dict(name='fc_reg')),
+]
 
 
 @MODELS.register_module()
@@ -40,6 +59,12 @@ class ViLDBBoxHead(ConvFCBBoxHead):
             inference: memory is bounded by regions x ``class_chunk``.
         kwargs: The host's. ``loss_cls`` with ``use_sigmoid=True`` scores each class by itself.
             ``reg_class_agnostic`` is True unless given: novel classes have no box regressor.
+        fc_norm_cfg: Norm behind each shared dense layer; None for none.
+        image_branch: A trunk and projection of its own for distillation (ViLD-ensemble).
+        with_cls_loss: Whether class names are learned at all (not in ViLD-image).
+        box_average: The box loss is averaged over all ``'sampled'`` regions (the host's way) or
+        over
+            the coordinates of the ``'positive'`` ones (the official one).
 
     ``test_cfg`` knows, beside the host's entries, ``per_proposal=True``: every proposal in its
     order with its best class and score, without suppression, threshold or regression; and
@@ -58,8 +83,15 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         novel_mask: str | None = 'exclude',
         class_chunk: int = 8192,
         reg_class_agnostic: bool = True,
+        fc_norm_cfg: dict | None = None,
+        image_branch: bool = False,
+        with_cls_loss: bool = True,
+        box_average: str = 'sampled',
         **kwargs: Any,
     ) -> None:
+        if box_average not in ('sampled', 'positive'):
+            raise ValueError(f"box_average: {box_average!r} is neither 'sampled' nor 'positive'")
+        self.fc_norm_cfg = fc_norm_cfg
         built = MODELS.build(classifier)
         super().__init__(
             *args,
@@ -68,8 +100,18 @@ class ViLDBBoxHead(ConvFCBBoxHead):
             cls_predictor_cfg=dict(
                 type='mmclip.ProjectedTextClassifier', classifier=built, class_chunk=class_chunk
             ),
-            **kwargs,
+            **dict(init_cfg=INIT_CFG) | kwargs,
         )
+        self.image_branch = image_branch
+        if image_branch:
+            self.image_convs, self.image_fcs, width = self._add_conv_fc_branch(
+                self.num_shared_convs, self.num_shared_fcs, self.in_channels, True
+            )
+            if not self.num_shared_fcs:
+                width *= self.roi_feat_area
+            self.image_projection = nn.Linear(width, built.embed_dim)
+        self.with_cls_loss = with_cls_loss
+        self.box_average = box_average
         self.mask_novel = NovelMask(novel_classes, novel_mask)
         self.class_chunk = class_chunk
         if not reg_class_agnostic and self.num_classes > class_chunk:
@@ -77,6 +119,16 @@ class ViLDBBoxHead(ConvFCBBoxHead):
                 f'class_chunk: {self.num_classes} classes with a box regressor for each do not fit '
                 f'chunks of {class_chunk}; set reg_class_agnostic=True'
             )
+
+    def _add_conv_fc_branch(self, *args: Any, **kwargs: Any) -> tuple[nn.Module, nn.Module, int]:
+        """The host's branch, with norms behind its dense layers."""
+        convs, fcs, width = super()._add_conv_fc_branch(*args, **kwargs)
+        if self.fc_norm_cfg is not None:
+            fcs = nn.ModuleList(
+                nn.Sequential(fc, build_norm_layer(self.fc_norm_cfg, fc.out_features)[1])
+                for fc in fcs
+            )
+        return convs, fcs, width
 
     @property
     def classifier(self) -> TextEmbeddingClassifier:
@@ -102,6 +154,44 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         """Whether each class is scored by itself."""
         return getattr(self.loss_cls, 'use_sigmoid', False)
 
+    # -- forward --------------------------------------------------------------------------------
+
+    def embed(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """RoI features (N, C, h, w) -> embeddings (N, D), not normalised, and box deltas (N, 4)."""
+        with single_row_norms(self, len(x)):
+            return super().forward(x)
+
+    def embed_image(self, x: torch.Tensor) -> torch.Tensor:
+        """RoI features (N, C, h, w) -> embeddings (N, D) of the image branch, not normalised."""
+        with single_row_norms(self, len(x)):
+            for conv in self.image_convs:
+                x = conv(x)
+            x = x.flatten(1)
+            for fc in self.image_fcs:
+                x = self.relu(fc(x))
+            return self.image_projection(x)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """RoI features to class logits and box deltas.
+
+        With an image branch, and not in training, the logits of both branches side by side; in that
+        form or with more than ``class_chunk`` classes ``score_chunks`` reads them.
+
+        Shapes:
+            x: (N, C, h, w).
+            returns: (N, K + 1), or (N, K) without background; with an image branch (N, 2 K + 1). In
+                chunks D in the place of K, see :meth:`ProjectedTextClassifier.logits`. Deltas (N,
+                4).
+        """
+        embeddings, deltas = self.embed(x)
+        logits = self.fc_cls.logits(embeddings)
+        if self.training or not self.image_branch:
+            return logits, deltas
+        image = F.normalize(self.embed_image(x).float(), dim=-1)
+        if not self.fc_cls.in_chunks:
+            image = self.classifier.class_logits(image)
+        return torch.cat([image, logits], 1), deltas
+
     # -- loss -----------------------------------------------------------------------------------
 
     def loss(
@@ -114,7 +204,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         *args: Any,
         **kwargs: Any,
     ) -> dict[str, torch.Tensor]:
-        """The host's losses, over the classes that training knows.
+        """The host's losses, over the classes that training knows, averaged over all processes.
 
         Without a background column, softmax has no right answer for a background region: those are
         left out of the classification loss.
@@ -123,71 +213,82 @@ class ViLDBBoxHead(ConvFCBBoxHead):
             cls_score: (N, K + 1) or (N, K) logits.
             bbox_pred: (N, 4).
             rois: (N, 5).
-            labels: (N,), K for background.
+            labels: (N,), K for background, -1 for padding (no loss, but counted in the mean).
             label_weights: (N,).
             args, kwargs: Box targets and the reduction, the host's.
 
         Raises:
             ValueError: a region is labelled with a class that ``novel_mask`` leaves out.
         """
-        if cls_score is not None and cls_score.numel():
-            cls_score = self.mask_novel(cls_score, labels, self.class_names, self.use_sigmoid)
-            if cls_score.shape[1] == self.num_classes and not self.use_sigmoid:
-                cls_losses = self._loss_without_background(cls_score, labels, label_weights)
-                box_losses = super().loss(
-                    None, bbox_pred, rois, labels, label_weights, *args, **kwargs
-                )
-                return {**cls_losses, **box_losses}
-        return super().loss(cls_score, bbox_pred, rois, labels, label_weights, *args, **kwargs)
-
-    def _loss_without_background(
-        self, logits: torch.Tensor, labels: torch.Tensor, label_weights: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        foreground = labels < self.num_classes
-        logits, labels = logits[foreground], labels[foreground]
-        if not len(labels):
-            return dict(loss_cls=logits.sum())
-        loss = self.loss_cls(
-            logits, labels, label_weights[foreground], avg_factor=float(len(labels))
-        )
-        return dict(loss_cls=loss, acc=accuracy(logits, labels))
+        if not self.with_cls_loss:
+            losses = super().loss(None, bbox_pred, rois, labels, label_weights, *args, **kwargs)
+        else:
+            logits = self.mask_novel(cls_score, labels, self.class_names, self.use_sigmoid)
+            counted = label_weights > 0
+            if logits.shape[1] == self.num_classes and not self.use_sigmoid:
+                counted = counted & (labels < self.num_classes)
+            targets = labels.where(counted & (labels >= 0), IGNORED)
+            losses = super().loss(None, bbox_pred, rois, labels, label_weights, *args, **kwargs)
+            average = reduce_mean(counted.sum().float()).clamp(min=1)
+            losses['loss_cls'] = self.loss_cls(logits, targets, label_weights, avg_factor=average)
+            if len(labels):
+                losses['acc'] = accuracy(logits, labels)
+        if 'loss_bbox' in losses:
+            # The host has divided by its number of regions.
+            positive = (labels >= 0) & (labels < self.num_classes)
+            average = labels.new_tensor(len(labels), dtype=torch.float)
+            if self.box_average == 'positive':
+                average = 4.0 * positive.sum()
+            scale = len(labels) / reduce_mean(average).clamp(min=1)
+            losses['loss_bbox'] = losses['loss_bbox'] * scale
+        return losses
 
     # -- scores ---------------------------------------------------------------------------------
 
-    def score_chunks(self, cls_score: torch.Tensor, discard_background: bool = False) -> Chunks:
+    def score_chunks(self, cls_score: torch.Tensor, cfg: dict | None = None) -> Chunks:
         """What gives the scores of N regions, some classes at a time, as often as asked.
 
         Args:
-            cls_score: What ``forward`` returned.
-            discard_background: Softmax over the classes alone.
+            cls_score: What ``forward`` returned, not in training.
+            cfg: ``discard_background`` and ``ensemble`` of ``test_cfg``.
 
         Returns:
             A function that yields (first class, (N, k) scores in 0-1).
         """
-        if not self.fc_cls.in_chunks:
-            if self.use_sigmoid:
-                scores = cls_score[:, : self.num_classes].sigmoid()
-            elif discard_background:
-                scores = cls_score[:, : self.num_classes].softmax(1)
-            else:
-                scores = cls_score.softmax(1)[:, : self.num_classes]
-            return lambda: iter([(0, scores)])
+        cfg = cfg or {}
+        width = self.classifier.embed_dim if self.fc_cls.in_chunks else self.num_classes
 
-        width = self.classifier.embed_dim
-        normed, background = cls_score[:, :width], cls_score[:, width:]
+        def chunks(part: torch.Tensor) -> LogitChunks:
+            if self.fc_cls.in_chunks:
+                return logit_chunks(self.classifier, part, self.class_chunk)
+            return lambda: iter([(0, part)])
 
-        def logits() -> Iterator[tuple[int, torch.Tensor]]:
-            for start in range(0, self.num_classes, self.class_chunk):
-                chunk = slice(start, start + self.class_chunk)
-                yield start, self.classifier.class_logits(normed, chunk)
-
+        image = None
+        if self.image_branch:
+            image, cls_score = chunks(cls_score[:, :width]), cls_score[:, width:]
+        text, background = chunks(cls_score[:, :width]), cls_score[:, width:]
+        if cfg.get('discard_background', False):
+            background = None
+        if image is not None:
+            share = self.image_share(cfg.get('ensemble') or {}, cls_score.device)
+            return ensemble_scores(text, image, background, share)
         if self.use_sigmoid:
-            return lambda: ((start, chunk.sigmoid()) for start, chunk in logits())
-        parts = [chunk.logsumexp(1) for _, chunk in logits()]
-        if not discard_background:
-            parts += list(background.unbind(1))
-        total = torch.stack(parts).logsumexp(0)[:, None]  # (N, 1) log of the partition sum
-        return lambda: ((start, (chunk - total).exp()) for start, chunk in logits())
+            return sigmoid_scores(text)
+        return softmax_scores(text, background)
+
+    def image_share(self, cfg: dict, device: torch.device | str = 'cpu') -> torch.Tensor:
+        """(K,) exponent of the image branch for each class.
+
+        Args:
+            cfg: ``base`` and ``novel``: the share for base and novel classes (1/3 and 2/3 unless
+                given). ``fixed``: one share for all, for a data set that has no base classes.
+            device: Where the result shall be.
+        """
+        novel = self.mask_novel.rows(self.class_names, device)
+        if cfg.get('fixed') is not None:
+            return torch.full(novel.shape, float(cfg['fixed']), device=device)
+        base, other = float(cfg.get('base', 1 / 3)), float(cfg.get('novel', 2 / 3))
+        return torch.where(novel, other, base)
 
     # -- detections -----------------------------------------------------------------------------
 
@@ -240,7 +341,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
                 score_per_cls=rcnn_test_cfg is None,
             )[0]
         cfg = rcnn_test_cfg or {}
-        chunks = self.score_chunks(cls_score, cfg.get('discard_background', False))
+        chunks = self.score_chunks(cls_score, cfg)
         results = InstanceData()
         if cfg.get('per_proposal', False):
             results.bboxes = self._boxes(roi, None, img_meta, rescale)
@@ -262,6 +363,21 @@ class ViLDBBoxHead(ConvFCBBoxHead):
             per_class=cfg.get('per_class'),
         )
         return results
+
+
+@contextmanager
+def single_row_norms(module: nn.Module, rows: int) -> Iterator[None]:
+    """Batch norms use their running statistics while there are fewer than two rows to average."""
+    norms = []
+    if module.training and rows < 2:
+        norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
 
 
 def _best_class(chunks: Chunks) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,10 +10,10 @@ from mmclip.registry import MODELS
 
 @MODELS.register_module()
 class ProjectedTextClassifier(BaseModule):
-    """Region features to class logits through CLIP's space: ``classifier(W x + b)``.
+    """Region features into CLIP's space (``forward``), and from there to class logits (``logits``).
 
     A box head builds it through the host's ``cls_predictor_cfg``, so no closed-set layer is ever
-    made.
+    made. The embedding between both is what distillation works on.
 
     Source: ViLD, figure 3; 'project-to-clip' in the official code.
 
@@ -23,12 +23,6 @@ class ProjectedTextClassifier(BaseModule):
         classifier: A built text classifier
             (:class:`mmclip.models.common.text_classifier.TextEmbeddingClassifier`).
         class_chunk: With more classes than this, inference gets what the logits are made of.
-
-    Shapes:
-        (N, C) -> (N, K + 1) logits, background last; (N, K) if the classifier has no background.
-        With more than ``class_chunk`` classes, and not in training, (N, D + 1) or (N, D): the
-        unit-norm projection and the logit of the background. Logits are linear in it, so a cascade
-        may average it over its stages.
     """
 
     def __init__(
@@ -45,9 +39,17 @@ class ProjectedTextClassifier(BaseModule):
         return not self.training and self.classifier.num_classes > self.class_chunk
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, C) -> (N, K + 1), (N, K), or (N, D + 1), (N, D) in chunks."""
-        projected = self.projection(features)
+        """(N, C) -> (N, D), not normalised."""
+        return self.projection(features)
+
+    def logits(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """(N, D) embeddings -> (N, K + 1) logits, background last; (N, K) if there is none.
+
+        With more than ``class_chunk`` classes, and not in training, what the logits are made of:
+        (N, D + 1), the unit-norm embedding and the logit of the background. Logits are linear in
+        it, so a cascade may average it over its stages.
+        """
         if not self.in_chunks:
-            return self.classifier(projected)
-        normed = F.normalize(projected.float(), dim=-1)
+            return self.classifier(embeddings)
+        normed = F.normalize(embeddings.float(), dim=-1)
         return torch.cat([normed, self.classifier.background_logits(normed)], -1)

@@ -22,7 +22,7 @@ def features(count: int, seed: int = 2) -> torch.Tensor:
 
 
 def targets(labels: list[int]):
-    labels = torch.tensor(labels)
+    labels = torch.tensor(labels, dtype=torch.long)
     weights = torch.ones(len(labels))
     return labels, weights, torch.zeros(len(labels), 4), torch.ones(len(labels), 4)
 
@@ -177,3 +177,69 @@ def test_no_regions(make_head):
     head.eval()
     empty = head._predict_by_feat_single(rois(0), logits, deltas, META, False, TEST_CFG)
     assert empty.bboxes.shape == (0, 4) and empty.labels.shape == (0,)
+
+
+def test_padded_regions_count_in_the_mean_only(make_head):
+    head = make_head()
+    logits = head(features(4))[0].detach()
+    loss = head.loss(logits, None, rois(4), *targets([0, 6, -1, 2]))['loss_cls']
+    kept = F.cross_entropy(logits[[0, 1, 3]], torch.tensor([0, 6, 2]), reduction='sum')
+    torch.testing.assert_close(loss, kept / 4)
+
+
+@pytest.mark.parametrize(('average', 'divisor'), [('sampled', 4), ('positive', 8)])
+def test_what_the_box_loss_is_averaged_over(make_head, average, divisor):
+    head = make_head(box_average=average)
+    logits, deltas = head(features(4))
+    labels, weights, goals, box_weights = targets([0, 6, 2, 6])
+    loss = head.loss(logits, deltas, rois(4), labels, weights, goals + 1, box_weights)['loss_bbox']
+    torch.testing.assert_close(loss, (deltas[[0, 2]] - 1).abs().sum() / divisor)
+
+
+def test_without_a_class_loss(make_head):
+    head = make_head(with_cls_loss=False)
+    logits, deltas = head(features(4))
+    assert set(head.loss(logits, deltas, rois(4), *targets([0, 6, 2, 6]))) == {'loss_bbox'}
+
+
+def test_the_image_branch_is_a_trunk_of_its_own_and_the_scores_are_a_geometric_mean(make_head):
+    head = make_head(image_branch=True, novel_classes=['tree', 'yak'], temperature=0.5).eval()
+    logits, _ = head(features(5))
+    text = head.fc_cls.logits(head.embed(features(5))[0]).softmax(1)[:, :6]
+    image = head.embed_image(features(5))
+    image = (F.normalize(image, dim=1) @ head.classifier.embeddings.t() / 0.5).softmax(1)
+    share = torch.tensor([1, 1, 1, 2, 1, 2]) / 3
+    ((_, scores),) = head.score_chunks(logits)()
+    torch.testing.assert_close(scores, text ** (1 - share) * image**share)
+    ((_, scores),) = head.score_chunks(logits, dict(ensemble=dict(fixed=0.25)))()
+    torch.testing.assert_close(scores, text**0.75 * image**0.25)
+    head.train()
+    assert head(features(5))[0].shape == (5, 7)
+
+
+def test_chunks_of_an_ensemble_give_the_same_scores(make_head):
+    kwargs = dict(image_branch=True, novel_classes=['tree', 'yak'])
+    whole, chunked = make_head(**kwargs).eval(), make_head(class_chunk=4, **kwargs).eval()
+    ((_, expected),) = whole.score_chunks(whole(features(5))[0])()
+    parts = [scores for _, scores in chunked.score_chunks(chunked(features(5))[0])()]
+    assert [part.shape[1] for part in parts] == [4, 2]
+    torch.testing.assert_close(torch.cat(parts, 1), expected)
+
+
+@pytest.mark.parametrize('count', [0, 1, 2])
+def test_batch_norms_stand_a_batch_of_no_or_one_region(make_head, count):
+    norm = dict(type='BN', momentum=0.5)
+    head = make_head(
+        num_shared_convs=1,
+        conv_out_channels=8,
+        norm_cfg=norm,
+        conv_cfg=dict(type='mmclip.BiasedConv2d'),
+        fc_norm_cfg=dict(type='BN1d'),
+    )
+    assert head.shared_convs[0].conv.bias is not None
+    assert isinstance(head.shared_fcs[0][1], nn.BatchNorm1d)
+    logits, deltas = head(features(count))
+    (logits.sum() + deltas.sum()).backward()
+    moved = head.shared_convs[0].bn.running_mean
+    assert moved.isfinite().all() and bool(moved.any()) == (count > 1)
+    assert head.shared_fcs[0][1].training
