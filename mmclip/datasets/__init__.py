@@ -1,5 +1,13 @@
 from mmclip.datasets.captions import CaptionShards
+from mmclip.datasets.classification import CIFAR, ClassificationList, ImageFolder
 from mmclip.datasets.lvis import OpenVocabLVISDataset
 from mmclip.datasets.shard_sampler import ShardSampler
 
-__all__ = ['CaptionShards', 'OpenVocabLVISDataset', 'ShardSampler']
+__all__ = [
+    'CIFAR',
+    'ClassificationList',
+    'ImageFolder',
+    'CaptionShards',
+    'OpenVocabLVISDataset',
+    'ShardSampler',
+]

@@ -2,7 +2,8 @@
 
 ``'name'`` is the bare name, ``'single'`` 'a photo of a {}.', ``'imagenet_7'`` and ``'imagenet_80'``
 are OpenAI's sets (as open_clip lists them), ``'vild_single'`` and ``'vild_63'`` are those of the
-ViLD demo (Apache-2.0) with its rules for articles and names.
+ViLD demo (Apache-2.0) with its rules for articles and names, ``'cifar_18'`` is OpenAI's set for
+CIFAR-10 and CIFAR-100.
 """
 
 import difflib
@@ -78,6 +79,23 @@ VILD_63 = (
 )
 
 
+CIFAR_18 = tuple(
+    template.replace('*', article)
+    for article in ('a', 'the')
+    for template in (
+        'a photo of * {}.',
+        'a blurry photo of * {}.',
+        'a black and white photo of * {}.',
+        'a low contrast photo of * {}.',
+        'a high contrast photo of * {}.',
+        'a bad photo of * {}.',
+        'a good photo of * {}.',
+        'a photo of * small {}.',
+        'a photo of * big {}.',
+    )
+)
+
+
 @dataclass(frozen=True)
 class PromptSet:
     """Templates with ``{}`` where the name goes.
@@ -115,6 +133,7 @@ PROMPT_SETS: dict[str, PromptSet] = {
     'single': PromptSet(('a photo of a {}.',)),
     'imagenet_7': PromptSet(_of_lambdas(SIMPLE_IMAGENET_TEMPLATES)),
     'imagenet_80': PromptSet(_of_lambdas(OPENAI_IMAGENET_TEMPLATES)),
+    'cifar_18': PromptSet(CIFAR_18),
     'vild_single': PromptSet(('a photo of {article} {}.',), vild_rules=True),
     'vild_63': PromptSet(VILD_63, vild_rules=True),
 }
