@@ -11,6 +11,8 @@ from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
@@ -29,5 +31,7 @@ TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'mmclip.datasets.transforms')
 METRICS = _child(MMENGINE_METRICS, 'mmclip.evaluation')
 HOOKS = _child(MMENGINE_HOOKS, 'mmclip.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'mmclip.engine')
+OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'mmclip.engine.bfloat16')
+STRATEGIES = _child(MMENGINE_STRATEGIES, 'mmclip.engine.sharding')
 VISUALIZERS = _child(MMENGINE_VISUALIZERS, 'mmclip.visualization')
 INFERENCERS = _child(MMENGINE_INFERENCERS, 'mmclip.apis')

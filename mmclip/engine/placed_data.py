@@ -4,12 +4,18 @@ A batch sampler gives each index its place (epoch, number in the epoch); the dat
 user's seeds the random generators with it before a sample is made. So neither the number of worker
 processes nor what they loaded ahead matters, and a run that goes on in the middle skips indices
 instead of loading samples.
+
+A data set that answers in the order in which it is asked (a stream behind indices) says so by
+``answers_in_order = True``. It is asked again for what a run has seen, or, if it has a method
+``skip(index)``, told to leave that out.
 """
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+import torch
 from mmengine.dist import get_rank
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, get_worker_info
 
@@ -37,6 +43,25 @@ class _Around:
         return self
 
 
+class Slot(NamedTuple):
+    """An index of the user's data set with its place.
+
+    Attributes:
+        index: What the user's sampler gave.
+        epoch: Of the sampler.
+        number: Of the sample in the epoch, within this process.
+        seen: Asked for only to bring a data set that answers in order to where it was.
+    """
+
+    index: Any
+    epoch: int
+    number: int
+    seen: bool
+
+
+_SEEN = object()
+
+
 class SeededDataset(_Around, Dataset):
     """A data set whose samples are drawn with a seed made of the run's seed and their place.
 
@@ -51,12 +76,15 @@ class SeededDataset(_Around, Dataset):
     def __init__(self, *, dataset: Dataset, seed: int, rank: int) -> None:
         self.dataset, self.seed, self.rank = dataset, seed, rank
 
-    def __getitem__(self, item: int | tuple[int, int, int]) -> Any:
-        if not isinstance(item, tuple):
+    def __getitem__(self, item: Any) -> Any:
+        if not isinstance(item, Slot):
             return self.dataset[item]
-        index, epoch, number = item
-        with seeded(self.seed, self.rank, epoch, number):
-            return self.dataset[index]
+        if item.seen and hasattr(self.dataset, 'skip'):
+            self.dataset.skip(item.index)
+            return _SEEN
+        with seeded(self.seed, self.rank, item.epoch, item.number):
+            sample = self.dataset[item.index]
+        return _SEEN if item.seen else sample
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -89,46 +117,65 @@ class SeededStream(_Around, IterableDataset):
 
 
 class PlacedBatchSampler(_Around):
-    """Batches of (index, epoch, number in the epoch) instead of indices.
+    """Batches of :class:`Slot` instead of indices.
 
     Args:
         batches: The user's batch sampler.
+        replay: Whether batches that the run has seen are given again, marked, instead of left out.
 
     Attributes:
         epoch: Of the next pass.
-        start: Batches to leave out at the beginning of the next pass.
-        endless: Whether leaving out goes on through the following epochs.
+        start: Batches of the next pass that the run has seen.
+        endless: Whether these go on through the following epochs.
     """
 
-    _own = ('batches', 'epoch', 'start', 'endless')
+    _own = ('batches', 'replay', 'epoch', 'start', 'endless')
 
-    def __init__(self, batches: BatchSampler) -> None:
-        self.batches, self.epoch, self.start, self.endless = batches, 0, 0, False
+    def __init__(self, batches: BatchSampler, *, replay: bool = False) -> None:
+        self.batches, self.replay = batches, replay
+        self.epoch, self.start, self.endless = 0, 0, False
 
     def next_epoch(self) -> None:
         self.epoch += 1
         if hasattr(getattr(self.batches, 'sampler', None), 'set_epoch'):
             self.batches.sampler.set_epoch(self.epoch)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        left_out, self.start = self.start, 0
-        batches, number = iter(self.batches), 0
-        while left_out:
-            batch = next(batches, None)
-            if batch is not None:
+    def __iter__(self) -> Iterator[list[Slot]]:
+        seen, self.start = self.start, 0
+        while True:
+            number = 0
+            for batch in self.batches:
+                if not seen or self.replay:
+                    yield [
+                        Slot(index, self.epoch, number + i, seen > 0)
+                        for i, index in enumerate(batch)
+                    ]
                 number += len(batch)
-                left_out -= 1
-            elif self.endless and number:
-                self.next_epoch()
-                batches, number = iter(self.batches), 0
-            else:
+                seen = max(seen - 1, 0)
+            if not (self.endless and seen and number):
                 return
-        for batch in batches:
-            yield [(index, self.epoch, number + i) for i, index in enumerate(batch)]
-            number += len(batch)
+            self.next_epoch()
 
     def __len__(self) -> int:
         return len(self.batches)
+
+
+class PlacedLoader(DataLoader):
+    """A data loader over :class:`PlacedBatchSampler`, which drops the batches that are replayed."""
+
+    def __iter__(self) -> Iterator[Any]:
+        sampler = self.batch_sampler
+        replayed = (
+            sampler.start if isinstance(sampler, PlacedBatchSampler) and sampler.replay else 0
+        )
+        batches = super().__iter__()
+        for _ in range(replayed):
+            next(batches, None)
+        return batches
+
+
+def _collate(samples: list, *, collate: Any) -> Any:
+    return None if samples[0] is _SEEN else collate(samples)
 
 
 class PlacedIterator:
@@ -168,3 +215,34 @@ def place(dataset: Any, *, seed: int) -> SeededDataset | SeededStream:
     """The data set with samples seeded by their place."""
     kind = SeededStream if isinstance(dataset, IterableDataset) else SeededDataset
     return kind(dataset=dataset, seed=seed, rank=get_rank())
+
+
+def placed_loader(loader: DataLoader, *, seed: int) -> DataLoader:
+    """A loader over :func:`place`'s data set, with places in its batches.
+
+    Args:
+        loader: As MMEngine built it.
+        seed: Of the run.
+    """
+    settings = dict(
+        num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        # Starting to iterate draws a number: not from the global generator.
+        generator=torch.Generator().manual_seed(seed),
+        persistent_workers=loader.persistent_workers,
+    )
+    if loader.num_workers:
+        settings['prefetch_factor'] = loader.prefetch_factor
+    if isinstance(loader.dataset, SeededStream):
+        settings.update(batch_size=loader.batch_size, drop_last=loader.drop_last)
+        return DataLoader(loader.dataset, collate_fn=loader.collate_fn, **settings)
+    replay = getattr(loader.dataset, 'answers_in_order', False)
+    return PlacedLoader(
+        loader.dataset,
+        batch_sampler=PlacedBatchSampler(loader.batch_sampler, replay=replay),
+        collate_fn=partial(_collate, collate=loader.collate_fn),
+        **settings,
+    )

@@ -2,14 +2,18 @@
 
 from typing import Any
 
-import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch.utils.data import DataLoader
 
 from mmclip.engine import random_states
-from mmclip.engine.placed_data import PlacedBatchSampler, PlacedIterator, SeededStream, place
+from mmclip.engine.placed_data import (
+    PlacedBatchSampler,
+    PlacedIterator,
+    SeededStream,
+    place,
+    placed_loader,
+)
 from mmclip.registry import HOOKS
 
 
@@ -60,7 +64,9 @@ class ExactResumeHook(Hook):
         settings = {**settings, 'dataset': place(loop.dataloader.dataset, seed=seed)}
         settings.pop('num_batch_per_epoch', None)  # has been applied to the data set
         # A new sampler: MMEngine's loop has already drawn from the old one to load ahead.
-        loader = loop.dataloader = placed_loader(runner.build_dataloader(settings, seed=seed), seed)
+        loader = loop.dataloader = placed_loader(
+            runner.build_dataloader(settings, seed=seed), seed=seed
+        )
         if isinstance(loader.dataset, SeededStream):
             if isinstance(loop, IterBasedTrainLoop):
                 loop.dataloader_iterator = type(loop.dataloader_iterator)(loader)
@@ -105,25 +111,3 @@ class ExactResumeHook(Hook):
         states = self._outside or random_states.capture()
         gathered = all_gather_object(states)
         runner.message_hub.update_info('random_states', gathered)
-
-
-def placed_loader(loader: DataLoader, seed: int) -> DataLoader:
-    """The same loader with places in its batches and a generator of its own."""
-    settings = dict(
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        pin_memory=loader.pin_memory,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        # Starting to iterate draws a number: not from the global generator.
-        generator=torch.Generator().manual_seed(seed),
-        persistent_workers=loader.persistent_workers,
-    )
-    if loader.num_workers:
-        settings['prefetch_factor'] = loader.prefetch_factor
-    if isinstance(loader.dataset, SeededStream):
-        settings.update(batch_size=loader.batch_size, drop_last=loader.drop_last)
-    else:
-        settings.update(batch_sampler=PlacedBatchSampler(loader.batch_sampler))
-    return DataLoader(loader.dataset, **settings)

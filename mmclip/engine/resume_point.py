@@ -1,0 +1,67 @@
+"""Finds the checkpoint that a run goes on from and makes sure that it is whole."""
+
+import zipfile
+from pathlib import Path
+
+from mmclip.engine import whole_files
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint (a file, or a folder of files), or None."""
+    files = sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
+    if not files:
+        return 'the folder is empty'
+    for file in files:
+        if file.suffix not in ('.pth', '.pt'):
+            continue
+        try:
+            with zipfile.ZipFile(file) as archive:
+                broken = archive.testzip()
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
+            return f'{file.name}: {error}'
+        if broken:
+            return f'{file.name}: the check sum of {broken} is wrong'
+    return None
+
+
+def _newest_first(work_dir: Path) -> list[Path]:
+    found = [p for pattern in ('iter_*', 'epoch_*') for p in work_dir.glob(f'{pattern}.pth')]
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def find(work_dir: Path) -> Path | None:
+    """The newest checkpoint of a work dir, or None.
+
+    It is the one that ``last_checkpoint`` names (also if the folder has been moved since); where
+    that file is missing or names nothing that exists, the newest ``iter_*.pth`` or ``epoch_*.pth``.
+    """
+    record = work_dir / 'last_checkpoint'
+    named = record.read_text().strip() if record.is_file() else ''
+    if named:
+        for path in (Path(named), work_dir / Path(named).name):
+            whole_files.restore_replaced(path)
+            if path.exists():
+                return path
+    return next(iter(_newest_first(work_dir)), None)
+
+
+def check(path: Path) -> None:
+    """Raise if a checkpoint is missing or damaged.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged; the message names the newest whole one beside it.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f'the checkpoint {path} does not exist')
+    wrong = damage(path)
+    if wrong is None:
+        return
+    others = (other for other in _newest_first(path.parent) if other.name != path.name)
+    previous = next((other for other in others if damage(other) is None), None)
+    advice = (
+        f'go on from the previous one: --resume {previous}'
+        if previous
+        else f'there is no other one in {path.parent}; start anew in another --work-dir'
+    )
+    raise ValueError(f'the checkpoint {path} is damaged ({wrong})\n{advice}')

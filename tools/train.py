@@ -1,0 +1,78 @@
+"""Train a model: python tools/train.py CONFIG [--resume] [--work-dir DIR] …
+
+The options are OpenMMLab's; CONFIG is a file or a name of mmclip's configs (vild/vild_r50_lvis.py).
+A run that was cut off goes on with --resume (docs/en/guides/running.md). Exit codes: 0 done,
+1 error, 2 wrong options, 75 stopped by SIGTERM after a checkpoint was saved.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmclip.engine import cli, preflight, resume_point
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Train a model', epilog='Guide: docs/en/guides/running.md', allow_abbrev=False
+    )
+    parser.add_argument('config', help="config file, or the name of one of mmclip's")
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from a checkpoint; without a value from the newest one of the work dir, or '
+        'from the start if there is none',
+    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate by the batch size over the config's base_batch_size",
+    )
+    cli.add_shared_options(parser)
+    return parser.parse_args()
+
+
+def set_start(cfg, resume: str | None) -> None:
+    """Where the run starts: anew, from ``load_from``, or where an earlier one was cut off."""
+    if resume is None and not cfg.get('resume'):
+        return
+    if resume in (None, 'auto'):
+        own = cfg.get('load_from') if resume is None else None
+        found = Path(own) if own else resume_point.find(Path(cfg.work_dir))
+    else:
+        found = Path(resume)
+    cfg.resume = found is not None
+    if found is not None:
+        resume_point.check(found)
+        cfg.load_from = str(found)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = cli.read_config(args)
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    cli.fit_machine(cfg)
+    if args.auto_scale_lr:
+        settings = cfg.get('auto_scale_lr') or {}
+        if 'base_batch_size' not in settings:
+            raise cli.UserError(
+                '--auto-scale-lr: the config does not say for which batch size its learning rate '
+                'is; add --cfg-options auto_scale_lr.base_batch_size=16'
+            )
+        cfg.auto_scale_lr.enable = True
+    try:
+        set_start(cfg, args.resume)
+        preflight.check(cfg, train=True)
+    except (FileNotFoundError, ValueError) as error:
+        raise cli.UserError(error) from None
+    cli.use_safe_hooks(cfg)
+    cli.start_processes(cfg)
+    cli.build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    cli.run(main)
