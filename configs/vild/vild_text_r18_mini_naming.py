@@ -2,7 +2,7 @@
 # python tools/test.py configs/vild/vild_text_r18_mini_naming.py CHECKPOINT
 _base_ = './vild_text_r18_mini.py'
 test_pipeline = [
-    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
     dict(type='mmclip.ProposalsFromGT'),

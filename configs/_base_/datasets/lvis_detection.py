@@ -7,7 +7,7 @@ data_root = 'data/lvis_v1/'
 image_size = (1024, 1024)
 
 train_pipeline = [
-    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(
         type='mmdet.RandomResize',
@@ -26,7 +26,7 @@ train_pipeline = [
     dict(type='mmdet.PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.Resize', scale=image_size, keep_ratio=True),
     dict(
         type='mmdet.PackDetInputs',

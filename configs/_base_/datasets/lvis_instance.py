@@ -3,7 +3,7 @@ _base_ = './lvis_detection.py'
 
 image_size = (1024, 1024)
 train_pipeline = [
-    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False),
     dict(
         type='mmdet.RandomResize',

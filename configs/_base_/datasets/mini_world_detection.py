@@ -3,14 +3,14 @@
 data_root = 'data/mini_world/detection/'
 
 train_pipeline = [
-    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='mmdet.PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmdet.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     # Before Resize, so that the boxes are resized with the picture.
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
