@@ -12,6 +12,7 @@ _CHOICES = {
     'resize': ('short_side', 'warp'),
     'border': ('pad', 'cut'),
     'average': ('norm_sum_norm', 'raw_sum'),
+    'interpolation': ('bicubic', 'bilinear'),
 }
 
 
@@ -33,9 +34,10 @@ class CropRule:
             Pillow does and so DetPro; ``'cut'`` nothing, the window ends at the border.
         average: ``'norm_sum_norm'`` normalises each window's embedding before adding (the paper's
             wording), ``'raw_sum'`` adds raw outputs (DetPro).
+        interpolation: ``'bicubic'`` or ``'bilinear'``, the teacher's.
 
     Raises:
-        ValueError: unknown ``resize``, ``border`` or ``average``; no scale.
+        ValueError: an unknown word; no scale.
     """
 
     size: int = 224
@@ -45,6 +47,7 @@ class CropRule:
     resize: str = 'short_side'
     border: str = 'pad'
     average: str = 'norm_sum_norm'
+    interpolation: str = 'bicubic'
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -104,16 +107,17 @@ def check_boxes(boxes: torch.Tensor, image_size: tuple[int, int]) -> None:
         )
 
 
-def _resize(window: Image.Image, size: int, resize: str) -> Image.Image:
-    """CLIP's Resize + CenterCrop, or a squeeze, with Pillow's antialiased bicubic filter."""
-    if resize == 'warp':
-        return window.resize((size, size), Image.Resampling.BICUBIC)
+def _resize(window: Image.Image, rule: CropRule) -> Image.Image:
+    """CLIP's Resize + CenterCrop, or a squeeze, with Pillow's antialiased filters."""
+    size, filter_ = rule.size, Image.Resampling[rule.interpolation.upper()]
+    if rule.resize == 'warp':
+        return window.resize((size, size), filter_)
     width, height = window.size
     short = min(width, height)
     # torchvision's rounding: the long side is cut to an integer, the crop's offset is rounded.
     wide, high = int(size * width / short), int(size * height / short)
     left, top = round((wide - size) / 2), round((high - size) / 2)
-    whole = window.resize((wide, high), Image.Resampling.BICUBIC)
+    whole = window.resize((wide, high), filter_)
     return whole.crop((left, top, left + size, top + size))
 
 
@@ -133,7 +137,7 @@ def crop_windows(image: np.ndarray, windows: torch.Tensor, rule: CropRule) -> to
     picture = Image.fromarray(np.ascontiguousarray(image))
     out = np.empty((len(windows), rule.size, rule.size, 3), dtype=np.uint8)
     for row, window in enumerate(windows.tolist()):
-        out[row] = _resize(picture.crop(window), rule.size, rule.resize)
+        out[row] = _resize(picture.crop(window), rule)
     return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 

@@ -1,0 +1,338 @@
+"""The store of teacher embeddings: boxes of each picture and what CLIP says about them.
+
+A folder of
+
+    meta.json                     teacher, crop rule, boxes, pictures; fingerprint of all that
+    shard-00003-of-00100.safetensors
+        image_ids (n,) offsets (n + 1,) boxes (R, 4) scores (R,) embeddings (R, D) half, crc (n,)
+    index.safetensors             which shard and row holds an image id; written when all are there
+
+A shard is written whole or not at all and depends on nothing but its own pictures, so any number of
+processes that share the folder make the same bytes. Reading is random access through a memory map.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+FORMAT = 1
+META, INDEX = 'meta.json', 'index.safetensors'
+_MAKE = 'make it with tools/precompute_regions.py'
+
+
+class Regions(NamedTuple):
+    """Regions of one picture.
+
+    Attributes:
+        boxes: (M, 4) float32, xyxy in the original picture's pixels, best first.
+        scores: (M,) float32 of the proposals, 1 where the source gives none.
+        embeddings: (M, D), L2-normalised up to half precision.
+    """
+
+    boxes: torch.Tensor
+    scores: torch.Tensor
+    embeddings: torch.Tensor
+
+
+def fingerprint(meta: dict) -> str:
+    """16 hexadecimal digits over everything in ``meta`` but the fingerprint itself."""
+    content = {key: value for key, value in meta.items() if key != 'fingerprint'}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, safe against other writers of the same file."""
+    partial = path.with_name(f'.{path.name}.partial-{socket.gethostname()}-{os.getpid()}')
+    try:
+        with partial.open('wb') as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.replace(partial, path)
+        except FileNotFoundError:  # swept away by a process that found the store complete
+            if not path.is_file():
+                raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def shard_path(folder: Path, number: int, total: int) -> Path:
+    """File of a shard."""
+    return folder / f'shard-{number:05d}-of-{total:05d}.safetensors'
+
+
+def _crc(regions: Regions) -> int:
+    parts = (regions.boxes, regions.scores, regions.embeddings)
+    value = 0
+    for part in parts:
+        value = zlib.crc32(part.contiguous().view(-1).view(torch.uint8).numpy().tobytes(), value)
+    return value
+
+
+def write_shard(path: Path, pictures: dict[int, Regions], mark: str) -> int:
+    """Write the regions of some pictures; returns the bytes.
+
+    Args:
+        pictures: By image id, in the order to be kept.
+        mark: Fingerprint of the store.
+    """
+    rows = [
+        Regions(r.boxes.float(), r.scores.float(), r.embeddings.half()) for r in pictures.values()
+    ]
+    counts = torch.tensor([0, *(len(r.boxes) for r in rows)])
+    tensors = {
+        'image_ids': torch.tensor(list(pictures), dtype=torch.int64),
+        'offsets': counts.cumsum(0),
+        'boxes': torch.cat([r.boxes for r in rows]),
+        'scores': torch.cat([r.scores for r in rows]),
+        'embeddings': torch.cat([r.embeddings for r in rows]),
+        'crc': torch.tensor([_crc(r) for r in rows], dtype=torch.int64),
+    }
+    # One entry: the order of several is not fixed, and equal shards must have equal bytes.
+    data = safetensors.torch.save(tensors, metadata={'fingerprint': mark})
+    write_atomic(path, data)
+    return len(data)
+
+
+def write_meta(folder: Path, meta: dict) -> dict:
+    """Write ``meta.json``, or compare with the one that is there; returns it with its fingerprint.
+
+    Raises:
+        ValueError: the folder holds a store made otherwise; the differing fields are named.
+    """
+    meta = {'format': FORMAT, **meta}
+    meta['fingerprint'] = fingerprint(meta)
+    path = folder / META
+    if path.is_file():
+        known = read_meta(folder)
+        if known != meta:
+            raise ValueError(f'{folder} holds a store made otherwise: {_differences(known, meta)}')
+        return meta
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (json.dumps(meta, indent=1, sort_keys=True) + '\n').encode())
+    return meta
+
+
+def _differences(known: dict, wanted: dict) -> str:
+    parts = []
+    for key in sorted((known.keys() | wanted.keys()) - {'fingerprint'}):
+        a, b = known.get(key), wanted.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            inner = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
+            parts += [f'{key}.{k} is {a.get(k)!r}, not {b.get(k)!r}' for k in inner]
+        elif a != b:
+            parts.append(f'{key} is {a!r}, not {b!r}')
+    return '; '.join(parts)
+
+
+def read_meta(folder: Path) -> dict:
+    """Content of ``meta.json``.
+
+    Raises:
+        FileNotFoundError: no store there.
+        ValueError: the file is damaged.
+    """
+    path = folder / META
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no region store in {folder}; {_MAKE}')
+    try:
+        meta = json.loads(path.read_text())
+        whole = meta['fingerprint'] == fingerprint(meta)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{path} is damaged ({error}); {_MAKE} again') from error
+    if not whole:
+        raise ValueError(f'{path} was changed after the store was made; {_MAKE} again')
+    return meta
+
+
+def _open(path: Path, mark: str, size: int | None = None):
+    """Memory map of a shard.
+
+    Raises:
+        FileNotFoundError, ValueError: it is missing, damaged, or of another store.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}, a shard of the region store, is missing; {_MAKE} again')
+    if size is not None and path.stat().st_size != size:
+        raise ValueError(f'{path} is damaged: {path.stat().st_size} bytes, not {size}; {_again()}')
+    try:
+        shard = safe_open(path, framework='pt')
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f'{path} is damaged ({error}); {_again()}') from error
+    found = (shard.metadata() or {}).get('fingerprint')
+    if found != mark:
+        raise ValueError(f'{path} is of another store (fingerprint {found}, not {mark})')
+    return shard
+
+
+def _again() -> str:
+    return 'delete it and run tools/precompute_regions.py again'
+
+
+def missing_shards(folder: Path, meta: dict) -> list[int]:
+    """Numbers of the shards that are not there yet."""
+    total = meta['shards']
+    return [i for i in range(total) if not shard_path(folder, i, total).is_file()]
+
+
+def write_index(folder: Path, meta: dict) -> bool:
+    """Write the index if all shards are there; whoever comes last does it, all write the same.
+
+    Raises:
+        ValueError: a damaged shard.
+    """
+    if missing_shards(folder, meta):
+        return False
+    total = meta['shards']
+    ids, shards, rows, sizes = [], [], [], []
+    for number in range(total):
+        path = shard_path(folder, number, total)
+        found = _open(path, meta['fingerprint']).get_tensor('image_ids')
+        ids.append(found)
+        shards.append(torch.full_like(found, number))
+        rows.append(torch.arange(len(found)))
+        sizes.append(path.stat().st_size)
+    order = torch.cat(ids).argsort(stable=True)
+    tensors = {'image_ids': ids, 'shards': shards, 'rows': rows}
+    tensors = {name: torch.cat(parts)[order] for name, parts in tensors.items()}
+    tensors['sizes'] = torch.tensor(sizes, dtype=torch.int64)
+    data = safetensors.torch.save(tensors, metadata={'fingerprint': meta['fingerprint']})
+    write_atomic(folder / INDEX, data)
+    for leftover in folder.glob('.*.partial-*'):  # of killed processes
+        leftover.unlink(missing_ok=True)
+    return True
+
+
+class RegionStore:
+    """Random access to a store by image id. Cheap to pickle and safe in data-loader workers.
+
+    Args:
+        folder: Made by ``tools/precompute_regions.py``.
+        check: Compare the check sum of every picture that is read (0.1 ms each).
+
+    Attributes:
+        meta: Content of ``meta.json``.
+        embed_dim: D.
+
+    Raises:
+        FileNotFoundError: no store there, or it is not finished.
+        ValueError: it is damaged.
+    """
+
+    def __init__(self, folder: str | os.PathLike, *, check: bool = True) -> None:
+        self.folder = Path(folder)
+        self.check = check
+        self.meta = read_meta(self.folder)
+        self.embed_dim = self.meta['embed_dim']
+        left = missing_shards(self.folder, self.meta)
+        if left or not (self.folder / INDEX).is_file():
+            raise FileNotFoundError(
+                f'the region store {self.folder} is not finished: {len(left)} of '
+                f'{self.meta["shards"]} shards are missing (first: {left[:3]}); run the same '
+                'tools/precompute_regions.py command again, it goes on where it stopped'
+            )
+        index = _open(self.folder / INDEX, self.meta['fingerprint'])
+        self._index = {name: index.get_tensor(name) for name in index.keys()}
+        self._shards: dict[int, tuple] = {}
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, '_shards': {}}
+
+    def __len__(self) -> int:
+        return len(self._index['image_ids'])
+
+    @property
+    def image_ids(self) -> torch.Tensor:
+        """(N,) int64, ascending."""
+        return self._index['image_ids']
+
+    def _find(self, image_id: int) -> int | None:
+        ids = self.image_ids
+        place = int(torch.searchsorted(ids, int(image_id)))
+        return place if place < len(ids) and int(ids[place]) == int(image_id) else None
+
+    def __contains__(self, image_id: int) -> bool:
+        return self._find(image_id) is not None
+
+    def _shard(self, number: int) -> tuple:
+        """(memory map, offsets, check sums) of a shard, opened at its first use."""
+        if number not in self._shards:
+            path = shard_path(self.folder, number, self.meta['shards'])
+            size = int(self._index['sizes'][number])
+            shard = _open(path, self.meta['fingerprint'], size)
+            parts = shard, shard.get_tensor('offsets').tolist(), shard.get_tensor('crc').tolist()
+            self._shards[number] = parts
+        return self._shards[number]
+
+    def load(self, image_id: int) -> Regions:
+        """Regions of one picture; M is 0 for a picture without proposals.
+
+        Raises:
+            ValueError: the picture is not in the store, or its part of the shard is damaged.
+        """
+        place = self._find(image_id)
+        if place is None:
+            raise ValueError(
+                f'image id {image_id} is not in the region store {self.folder} '
+                f'({len(self)} pictures); {_MAKE} for the annotation file that you train on'
+            )
+        number, row = int(self._index['shards'][place]), int(self._index['rows'][place])
+        shard, offsets, sums = self._shard(number)
+        start, end = offsets[row], offsets[row + 1]
+        if start == end:
+            width = self.embed_dim
+            return Regions(
+                torch.empty(0, 4), torch.empty(0), torch.empty(0, width, dtype=torch.float16)
+            )
+        names = ('boxes', 'scores', 'embeddings')
+        regions = Regions(*(shard.get_slice(name)[start:end] for name in names))
+        if self.check and _crc(regions) != sums[row]:
+            path = shard_path(self.folder, number, self.meta['shards'])
+            raise ValueError(f'{path} is damaged at image id {image_id}; {_again()}')
+        return regions
+
+    def check_images(self, image_ids: torch.Tensor | list[int]) -> None:
+        """Raise unless every picture is in the store.
+
+        Pictures of the store that are not asked for do no harm: a store may serve a subset.
+
+        Raises:
+            ValueError: some are not.
+        """
+        wanted = torch.as_tensor(image_ids, dtype=torch.int64)
+        lacking = wanted[~torch.isin(wanted, self.image_ids)]
+        if len(lacking):
+            raise ValueError(
+                f'{len(lacking)} of {len(wanted)} pictures are not in the region store '
+                f'{self.folder}, e.g. image ids {lacking[:3].tolist()}; {_MAKE} for the annotation '
+                'file that you train on'
+            )
+
+    def check_teacher(self, *, model: str | None = None, text_hash: str | None = None) -> None:
+        """Raise unless the store was made by this teacher.
+
+        Args:
+            model: Name of the CLIP.
+            text_hash: Hash of the CLIP's text tower (``CLIPTextEncoder.weight_hash()``), the tower
+                that the classifier's names are encoded by.
+
+        Raises:
+            ValueError: another teacher.
+        """
+        teacher = self.meta['teacher']
+        for field, value in (('model', model), ('text_hash', text_hash)):
+            if value is not None and teacher[field] != value:
+                raise ValueError(
+                    f'the region store {self.folder} was made by another teacher: {field} is '
+                    f'{teacher[field]!r}, not {value!r}; distillation and class names must share '
+                    f'one CLIP; {_MAKE} --model ... for it'
+                )
