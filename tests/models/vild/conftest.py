@@ -48,3 +48,8 @@ def make_head():
         return fill(head)
 
     return make
+
+
+@pytest.fixture
+def fill_with_random_embeddings():
+    return fill
