@@ -13,12 +13,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from safetensors.torch import save_file
 
 from mmclip.models.common.clip_loading import build_clip
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
 from mmclip.models.vild.precompute import job_place
 from mmclip.models.vild.region_store import RegionStore
+from mmclip.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'precompute_regions.py'
@@ -181,3 +185,30 @@ def test_number_of_the_process():
     step = {'SLURM_STEP_ID': '0', 'SLURM_STEP_NUM_TASKS': '2', 'SLURM_PROCID': '1'}
     assert job_place(step) == (1, 2)
     assert job_place({**array, **step}) == (5, 8)
+
+
+def test_proposals_of_a_detector(tool, data, tmp_path):
+    config = ROOT / 'configs' / 'vild' / 'vild_text_r18_mini.py'
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    state = MODELS.build(cfg.model).state_dict()
+    for name in [name for name in state if name.endswith('.embeddings')]:
+        state[name] = F.normalize(torch.randn_like(state[name]), dim=1)
+    torch.save(state, tmp_path / 'detector.pth')
+    more = arguments(data, tmp_path / 'out', '--max-regions', '6')
+    at = more.index('--boxes')
+    detector = ['--config', str(config), '--checkpoint', str(tmp_path / 'detector.pth')]
+    tool.main([*more[:at], *detector, *more[at + 3 :]])
+    store = RegionStore(tmp_path / 'out')
+    assert store.meta['boxes']['kind'] == 'rpn'
+    for number in range(len(COUNTS)):
+        found = store.load(100 - number)
+        assert len(found.boxes) == 6
+        assert (found.scores.diff() <= 0).all()
+        width, height = 60 + 4 * number, 50  # in the picture's own pixels, inside of it
+        assert (found.boxes >= 0).all() and found.boxes[:, 2].max() <= width + 1e-3
+        assert found.boxes[:, 3].max() <= height + 1e-3 and found.boxes[:, 2].max() > width / 2
+    detector[-1] = str(data / 'teacher.safetensors')
+    with pytest.raises(ValueError, match='does not fit'):
+        tool.main([*more[:at], *detector, *more[at + 3 :]])
