@@ -1,1 +1,3 @@
-""""""
+from mmclip.apis.inferencer import OpenVocabInferencer
+
+__all__ = ['OpenVocabInferencer']

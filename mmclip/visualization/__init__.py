@@ -1,1 +1,4 @@
-""""""
+from mmclip.visualization.montage import montage
+from mmclip.visualization.word_visualizer import WordVisualizer
+
+__all__ = ['WordVisualizer', 'montage']

@@ -1,0 +1,240 @@
+"""Any words on any picture, with a trained open-vocabulary model."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, VISUALIZERS, DefaultScope
+from mmengine.structures import BaseDataElement
+
+from mmclip.apis.pictures import Picture, list_pictures, output_names, read_picture
+from mmclip.checkpoint import read_checkpoint, read_state_dict
+from mmclip.config_path import config_path
+from mmclip.models.common.class_names import class_names
+from mmclip.registry import INFERENCERS
+
+
+@dataclass(frozen=True)
+class Task:
+    """What differs between the hosts.
+
+    Args:
+        load: Transform that takes a picture out of ``results['img']``.
+        visualizer: Config of the host's visualizer.
+        finish: Keeps what scores high enough and names it: (sample, names, score_thr) -> sample.
+    """
+
+    load: str
+    visualizer: dict[str, Any]
+    finish: Callable[[BaseDataElement, Sequence[str], float], BaseDataElement]
+
+
+def _finish_detection(
+    sample: BaseDataElement, names: Sequence[str], score_thr: float
+) -> BaseDataElement:
+    instances = sample.pred_instances
+    sample.pred_instances = instances[instances.scores >= score_thr]  # leaves NaN scores out
+    labels = sample.pred_instances.labels.tolist()
+    sample.pred_instances.label_names = [names[label] for label in labels]
+    return sample
+
+
+# By the `default_scope` of a config.
+TASKS = {
+    'mmdet': Task(
+        load='mmdet.LoadImageFromNDArray',
+        visualizer=dict(type='mmclip.WordVisualizer', name='mmclip_inferencer'),
+        finish=_finish_detection,
+    )
+}
+# Transforms of a test pipeline that need annotations.
+_NEEDS_TRUTH = ('LoadAnnotations', 'LoadPanopticAnnotations', 'LoadProposals', 'ProposalsFromGT')
+
+
+@INFERENCERS.register_module()
+class OpenVocabInferencer:
+    """Finds what words say in pictures, and draws it::
+
+        detect = OpenVocabInferencer('vild/vild_text_r18_mini.py', 'work_dirs/demo/last.pth')
+        results = detect('picture.png', classes=['striped red star', 'blue ring'], out_dir='out')
+        print(results[0].pred_instances.label_names)
+
+    The picture goes through the test pipeline of the config. Any host can be added to ``TASKS``.
+
+    Args:
+        config: A config file, or the name of one of mmclip's.
+        checkpoint: Weights; the classes of the data set they were trained on are the default ones.
+        device: By default the accelerator if there is one.
+
+    Raises:
+        FileNotFoundError: If the config or the checkpoint does not exist.
+        ValueError: If the checkpoint is not of this model, or the config is of no known host.
+    """
+
+    def __init__(
+        self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
+    ) -> None:
+        self.config = _read_config(config)
+        scope = self.config.get('default_scope')
+        if scope not in TASKS:
+            raise ValueError(
+                f'default_scope={scope!r} of the config is no host that can be drawn; known are '
+                f'{sorted(TASKS)}'
+            )
+        self.task = TASKS[scope]
+        self._scope = scope
+        self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        with self._host():
+            self.model = revert_sync_batchnorm(MODELS.build(self.config.model))
+            self.default_classes = load_weights(self.model, checkpoint)
+            self.pipeline = Compose(self._pipeline())
+            self.visualizer = VISUALIZERS.build(self.task.visualizer)
+        self.model.to(self.device).eval()
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        inputs: Picture | Sequence[Picture],
+        classes: str | Sequence[str] | None = None,
+        prompts: str | Sequence[str] | None = None,
+        examples: Mapping[str, Any] | str | Path | None = None,
+        out_dir: str | Path | None = None,
+        score_thr: float = 0.3,
+        batch_size: int = 1,
+    ) -> list[BaseDataElement]:
+        """The host's data samples, one per picture, on the CPU, with ``label_names``.
+
+        Args:
+            inputs: A picture file, a folder of them, a BGR array, or a list of such.
+            classes: Words to look for, or the name of a known vocabulary such as ``'lvis_v1'``. By
+                default the keys of ``examples`` or, without them, the checkpoint's own classes.
+            prompts: Sentences around the words; None keeps the present ones.
+            examples: Pictures that stand for classes, ``{name: [picture, ...]}`` or a json file.
+            out_dir: Folder for the drawn pictures, PNG files; ``sample.drawn`` is their path.
+            score_thr: What scores lower is in no result and no picture.
+            batch_size: Pictures at once.
+
+        Raises:
+            FileNotFoundError, ValueError: Missing or unreadable pictures; bad words or examples.
+        """
+        if batch_size < 1:
+            raise ValueError(f'batch_size={batch_size} must be at least 1')
+        pictures = list_pictures(inputs)
+        targets: Sequence[Path | None] = [None] * len(pictures)
+        if out_dir is not None:
+            targets = output_names(pictures, Path(out_dir))
+        with self._host():
+            names = self.set_classes(classes, prompts, examples)
+            results: list[BaseDataElement] = []
+            for start in range(0, len(pictures), batch_size):
+                batch = slice(start, start + batch_size)
+                images = [read_picture(picture) for picture in pictures[batch]]
+                samples = self._predict(images, pictures[batch])
+                for image, sample, target in zip(images, samples, targets[batch], strict=True):
+                    results.append(self.task.finish(sample.cpu(), names, score_thr))
+                    if target is not None:
+                        self.draw(image, results[-1], target)
+        return results
+
+    def set_classes(
+        self,
+        classes: str | Sequence[str] | None = None,
+        prompts: str | Sequence[str] | None = None,
+        examples: Mapping[str, Any] | str | Path | None = None,
+    ) -> tuple[str, ...]:
+        """Gives the model its words, see :meth:`__call__`; returns them."""
+        if classes is None:
+            classes = tuple(examples) if isinstance(examples, Mapping) else self.default_classes
+        names = class_names(classes)
+        self.model.set_classes(names, prompts, examples)
+        return names
+
+    def draw(self, image: np.ndarray, sample: BaseDataElement, target: Path) -> None:
+        """Draws a result on its BGR picture and writes it to ``target``."""
+        self.visualizer.add_datasample(
+            target.stem,
+            image[:, :, ::-1],
+            sample,
+            draw_gt=False,
+            pred_score_thr=-1.0,  # `finish` has applied the caller's
+            out_file=str(target),
+        )
+        sample.set_metainfo(dict(drawn=str(target)))
+
+    def _predict(
+        self, images: Sequence[np.ndarray], pictures: Sequence[Path | np.ndarray]
+    ) -> list[BaseDataElement]:
+        data = [self.pipeline(dict(img=image, img_id=i)) for i, image in enumerate(images)]
+        samples = self.model.test_step(pseudo_collate(data))
+        for sample, picture in zip(samples, pictures, strict=True):
+            path = str(picture) if isinstance(picture, Path) else None
+            sample.set_metainfo(dict(img_path=path))
+        return samples
+
+    def _pipeline(self) -> list[dict]:
+        """The config's test pipeline, for pictures in memory and without annotations."""
+        dataset = self.config.test_dataloader.dataset
+        while 'pipeline' not in dataset and 'dataset' in dataset:
+            dataset = dataset.dataset
+        kept = [t for t in dataset.pipeline if _bare_type(t) not in _NEEDS_TRUTH]
+        if not kept or not _bare_type(kept[0]).startswith('LoadImage'):
+            raise ValueError(
+                'the test pipeline of the config must begin with LoadImageFromFile, it is '
+                f'{[t["type"] for t in dataset.pipeline]}'
+            )
+        return [dict(type=self.task.load), *kept[1:]]
+
+    @contextmanager
+    def _host(self) -> Iterator[None]:
+        """Unscoped names are the host's, here and nowhere else."""
+        with DefaultScope.overwrite_default_scope(self._scope):
+            yield
+
+
+def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> tuple[str, ...]:
+    """Loads a checkpoint without running its pickle; the classes that it was trained with.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it lacks weights of the model or has others of that name.
+    """
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'checkpoint={str(path)!r} does not exist; tools/train.py writes checkpoints into its '
+            '--work-dir, `make demo` into work_dirs/demo'
+        )
+    state = {name.removeprefix('module.'): value for name, value in read_state_dict(path).items()}
+    try:
+        missing = model.load_state_dict(state, strict=False).missing_keys
+    except RuntimeError as error:
+        reason = ' '.join(str(error).split())
+        raise ValueError(f'{path} does not fit the config: {reason}') from None
+    if missing:
+        raise ValueError(
+            f'{path} does not fit the config: it lacks {len(missing)} weights of the model, '
+            f'such as {missing[0]!r}'
+        )
+    content = read_checkpoint(path)
+    meta = content.get('meta') if isinstance(content, dict) else None
+    dataset_meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    classes = dataset_meta.get('classes') if isinstance(dataset_meta, dict) else None
+    return tuple(classes) if classes else tuple(model.class_names)
+
+
+def _read_config(config: str | Path | Config) -> Config:
+    if isinstance(config, Config):
+        return config
+    path = Path(config)
+    return Config.fromfile(path if path.is_file() else config_path(str(config)))
+
+
+def _bare_type(transform: Mapping[str, Any]) -> str:
+    return str(transform['type']).rpartition('.')[2]

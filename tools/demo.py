@@ -1,0 +1,98 @@
+"""Draws any words on any pictures.
+
+    python tools/demo.py picture.png vild/vild_text_r18_mini.py work_dirs/demo/iter_1200.pth \
+        --classes 'striped red star, blue ring'
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+
+from mmclip.apis import OpenVocabInferencer
+from mmclip.models.common.class_names import known_vocabularies
+from mmclip.visualization import montage
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('pictures', nargs='+', help='picture files or folders of them')
+    parser.add_argument('config', help="a config file, or the name of one of mmclip's")
+    parser.add_argument('checkpoint', help='weights that belong to the config')
+    parser.add_argument(
+        '--classes',
+        help="words to look for, 'a,b,c', or a known vocabulary "
+        f"({', '.join(known_vocabularies())}); by default the checkpoint's classes",
+    )
+    parser.add_argument('--prompts', help="template set, or a sentence such as 'a photo of a {}'")
+    parser.add_argument(
+        '--examples',
+        nargs='+',
+        metavar='NAME=PICTURE,...',
+        help='pictures that stand for classes, or one json file of such lists',
+    )
+    parser.add_argument('--out-dir', default='work_dirs/pictures', help='folder for PNG files')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score that is drawn')
+    parser.add_argument('--device', help="'cpu', 'cuda:1', ...; by default the accelerator")
+    parser.add_argument('--batch-size', type=int, default=1, help='pictures at once')
+    parser.add_argument('--montage', metavar='FILE', help='all drawn pictures as one')
+    parser.add_argument('--columns', type=int, default=3, help='pictures per row of the montage')
+    return parser.parse_args(argv)
+
+
+def read_classes(text: str | None) -> str | list[str] | None:
+    """A known vocabulary's name, or words between commas."""
+    if text is None or text in known_vocabularies():
+        return text
+    return [word.strip() for word in text.split(',')]
+
+
+def read_examples(entries: list[str] | None) -> dict[str, list[str]] | str | None:
+    """A json file, or pictures per name."""
+    if not entries:
+        return None
+    if len(entries) == 1 and '=' not in entries[0]:
+        return entries[0]
+    examples = {}
+    for entry in entries:
+        name, equals, pictures = entry.partition('=')
+        if not equals or not name or not pictures:
+            raise ValueError(f'--examples {entry!r} must be NAME=PICTURE,... or one json file')
+        examples[name] = pictures.split(',')
+    return examples
+
+
+def run(args: argparse.Namespace) -> None:
+    examples = read_examples(args.examples)
+    classes = read_classes(args.classes)
+    detect = OpenVocabInferencer(args.config, args.checkpoint, args.device)
+    results = detect(
+        args.pictures,
+        classes=classes,
+        prompts=args.prompts,
+        examples=examples,
+        out_dir=args.out_dir,
+        score_thr=args.score_thr,
+        batch_size=args.batch_size,
+    )
+    for sample in results:
+        print(f'{sample.drawn}: {", ".join(sample.pred_instances.label_names) or "nothing"}')
+    if args.montage:
+        target = Path(args.montage)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        joined = montage([cv2.imread(sample.drawn) for sample in results], columns=args.columns)
+        if not cv2.imwrite(str(target), joined):
+            raise ValueError(f'--montage {args.montage}: cannot be written')
+        print(f'{target}: all of them')
+
+
+def main(argv: list[str] | None = None) -> None:
+    try:
+        run(parse_args(argv))
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+    main()
