@@ -123,31 +123,22 @@ class CaptionShards(Dataset):
                 f'shards: {len(self.shards)} are too few for {world_size} processes with {workers} '
                 'workers each; lower num_workers or write more and smaller shards'
             )
-        read = 0
-
-        def shard_lists() -> Iterator[dict]:
-            for turn in count():
-                before = read
-                # The same order in every process and worker, each of which takes its share.
-                yield from wds.split_by_worker(
-                    wds.split_by_node(
-                        wds.SimpleShardList(self.shards, seed=f'{seed} {epoch} {turn}')
-                    )
-                )
-                if read == before:
-                    raise ValueError(f'shards: no sample in those of process {rank}, see the log')
-
-        def counted(samples: Iterator[dict]) -> Iterator[dict]:
-            nonlocal read
-            for sample in samples:
-                read += 1
+        rng = random.Random(f'{seed} {epoch} {rank} {worker}')
+        for turn in count():
+            # The same order in every process and worker, each of which takes its share.
+            stages = [
+                wds.SimpleShardList(self.shards, seed=f'{seed} {epoch} {turn}'),
+                wds.split_by_node,
+                wds.split_by_worker,
+                wds.tarfile_to_samples(handler=self._skip),
+            ]
+            if self.shuffle:
+                stages.append(wds.shuffle(self.shuffle, initial=self.shuffle, rng=rng))
+            read = 0
+            for read, sample in enumerate(wds.DataPipeline(*stages), 1):  # noqa: B007
                 yield sample
-
-        stages = [shard_lists, wds.tarfile_to_samples(handler=self._skip), counted]
-        if self.shuffle:
-            rng = random.Random(f'{seed} {epoch} {rank} {worker}')
-            stages.append(wds.shuffle(self.shuffle, initial=self.shuffle, rng=rng))
-        return iter(wds.DataPipeline(*stages))
+            if not read:
+                raise ValueError(f'shards: no sample in those of process {rank}, see the log')
 
 
 def expand_shards(shards: str | Sequence[str]) -> list[str]:
