@@ -41,6 +41,26 @@ class CausalTower:
             return ids.argmax(1)
         return (ids == self.eos_id).int().argmax(1)
 
+    @property
+    def embed_dim(self) -> int:
+        """D of the features."""
+        if self.projection is None:
+            return self.positional_embedding.shape[1]
+        if isinstance(self.projection, nn.Linear):
+            return self.projection.out_features
+        return self.projection.shape[1]
+
+
+def _is_plain(block: nn.Module) -> bool:
+    """Whether a block computes what :func:`_block` does: no adapter, no cross attention."""
+    return (
+        type(block) is ResidualAttentionBlock
+        and type(block.attn) is nn.MultiheadAttention
+        and block.attn.in_proj_bias is not None
+        and block.attn.bias_k is None
+        and not hasattr(block, 'ln_1_kv')
+    )
+
 
 def causal_tower(clip: nn.Module) -> CausalTower | None:
     """The parts if the tower is causal and reads its end token, else None.
@@ -60,10 +80,7 @@ def causal_tower(clip: nn.Module) -> CausalTower | None:
         and getattr(tower, 'cls_emb', None) is None
         and not getattr(tower, 'use_pad_mask', False)
         and hasattr(transformer, 'resblocks')
-        and all(
-            type(block) is ResidualAttentionBlock and not hasattr(block, 'ln_1_kv')
-            for block in blocks
-        )
+        and all(map(_is_plain, blocks))
     )
     if not plain:
         return None
@@ -122,8 +139,9 @@ def _block(
 
 
 def _embed(tower: CausalTower, ids: torch.Tensor, start: int) -> torch.Tensor:
+    dtype = tower.blocks[0].get_weight_dtype()
     positions = tower.positional_embedding[start : start + ids.shape[1]]
-    return tower.token_embedding(ids) + positions
+    return tower.token_embedding(ids).to(dtype) + positions.to(dtype)
 
 
 def _prefix_states(tower: CausalTower, ids: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
@@ -165,8 +183,11 @@ def encode_causal(tower: CausalTower, groups: Sequence[torch.Tensor]) -> list[to
     device = tower.positional_embedding.device
     jobs = defaultdict(list)  # (prefix length, suffix length) -> (group, rows)
     prefixes = defaultdict(dict)  # prefix length -> group -> its prefix
-    results: list[torch.Tensor | None] = []
+    dtype = tower.blocks[0].get_weight_dtype()
+    results = [torch.empty(len(ids), tower.embed_dim, device=device, dtype=dtype) for ids in groups]
     for index, ids in enumerate(groups):
+        if not len(ids):
+            continue
         ends = tower.end_of(ids)
         shared = _common_prefix(ids, ends)
         if shared:
@@ -174,7 +195,6 @@ def encode_causal(tower: CausalTower, groups: Sequence[torch.Tensor]) -> list[to
         suffix = ends + 1 - shared
         for length in suffix.unique().tolist():
             jobs[shared, length].append((index, (suffix == length).nonzero()[:, 0]))
-        results.append(None)
 
     for shared in sorted({key[0] for key in jobs}):
         states, place = None, {}
@@ -186,7 +206,8 @@ def encode_causal(tower: CausalTower, groups: Sequence[torch.Tensor]) -> list[to
             if prefix_length != shared:
                 continue
             ids = torch.cat([groups[g][rows, shared : shared + length] for g, rows in parts])
-            owner = torch.tensor([place.get(g, 0) for g, rows in parts for _ in rows])
+            owner = torch.tensor([place.get(g, 0) for g, _ in parts])
+            owner = owner.repeat_interleave(torch.tensor([len(rows) for _, rows in parts]))
             step = max(1, TOKENS_PER_BATCH // length)
             features = torch.cat(
                 [
@@ -196,9 +217,7 @@ def encode_causal(tower: CausalTower, groups: Sequence[torch.Tensor]) -> list[to
             )
             start = 0
             for group, rows in parts:
-                if results[group] is None:
-                    results[group] = features.new_empty(len(groups[group]), features.shape[1])
-                results[group][rows.to(device)] = features[start : start + len(rows)]
+                results[group][rows.to(device)] = features[start : start + len(rows)].to(dtype)
                 start += len(rows)
     return results
 

@@ -67,6 +67,9 @@ def _from_hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
         else:
             converted[_hf_name(name)] = value
     for (block, kind), qkv in parts.items():
+        if missing := [part for part in 'qkv' if part not in qkv]:
+            names = ', '.join(f'{part}_proj' for part in missing)
+            raise ValueError(f'state: {block} lacks the {kind} of {names}')
         tower = next(t for t in _HF_TOWERS if block.startswith(t))
         layer = block.split('.')[3]
         converted[f'{_HF_TOWERS[tower]}transformer.resblocks.{layer}.attn.in_proj_{kind}'] = (
@@ -83,7 +86,7 @@ def to_open_clip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         CLIP.
 
     Raises:
-        ValueError: a key of a Hugging Face checkpoint is unknown.
+        ValueError: a key of a Hugging Face checkpoint is unknown, or a part of one is missing.
     """
     if all(name.startswith('module.') for name in state):
         state = {name.removeprefix('module.'): value for name, value in state.items()}

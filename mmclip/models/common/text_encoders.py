@@ -1,7 +1,7 @@
 """Text towers as encoders of sentences and of class names."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
-from open_clip import image_transform
+from open_clip import SimpleTokenizer, image_transform
 from PIL import Image
 from torch import nn
 
@@ -90,7 +90,7 @@ class CLIPTextEncoder(BaseModule):
         ids = self._tokenizer(list(texts))
         # A full row may be a text that was cut; only those are looked at again.
         for row in (ids[:, -1] != 0).nonzero()[:, 0].tolist():
-            if len(texts[row]) > 4 * ids.shape[1] or len(texts[row].split()) > ids.shape[1]:
+            if self._count_tokens(texts[row]) > ids.shape[1]:
                 print_log(
                     f'a text of {len(texts[row])} characters is cut to {ids.shape[1]} tokens: '
                     f'{texts[row][:40]!r}...',
@@ -99,16 +99,23 @@ class CLIPTextEncoder(BaseModule):
                 )
         return ids
 
+    def _count_tokens(self, text: str) -> int:
+        """Tokens of a text with both ends; for Hugging Face tokenizers a lower bound."""
+        if isinstance(self._tokenizer, SimpleTokenizer):
+            return len(self._tokenizer.encode(text)) + 2
+        return len(text.split())
+
     @torch.no_grad()
     def encode_tokens(self, groups: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Raw features of token ids in groups with a common start: (N_g, T) -> (N_g, D) each."""
         tower = causal_tower(self.clip)
         if tower is not None:
             return encode_causal(tower, groups)
+        device = next(self.clip.parameters()).device
         return [
             torch.cat(
                 [
-                    self.clip.encode_text(chunk)
+                    self.clip.encode_text(chunk.to(device), normalize=False)
                     for chunk in ids.split(max(1, TOKENS_PER_BATCH // ids.shape[1]))
                 ]
             )
@@ -140,16 +147,22 @@ class CLIPTextEncoder(BaseModule):
         features = torch.stack(self.encode_tokens(groups)).float()  # (P, K, D)
         return average_prompts(features.transpose(0, 1))
 
+    def picture_transform(self) -> Callable[[Image.Image], torch.Tensor]:
+        """The model's own transform of a PIL image to (3, S, S), normalised."""
+        settings = clip_preprocess(self.model, self.pretrained)
+        return image_transform(
+            settings['size'],
+            is_train=False,
+            mean=settings['mean'],
+            std=settings['std'],
+            interpolation=settings['interpolation'],
+            resize_mode=settings['resize_mode'],
+        )
+
     @torch.no_grad()
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """L2-normalised embeddings (N, D), float32, of PIL images by the image tower.
-
-        The model's own transform: bicubic resize of the short side, centre crop, normalisation.
-        """
-        settings = clip_preprocess(self.model, self.pretrained)
-        transform = image_transform(
-            settings['size'], is_train=False, mean=settings['mean'], std=settings['std']
-        )
+        """L2-normalised embeddings (N, D), float32, of PIL images by the image tower."""
+        transform = self.picture_transform()
         device = next(self.clip.parameters()).device
         features = [
             self.clip.encode_image(
