@@ -36,9 +36,12 @@ def best_candidates(
             lowest = scores.topk(per_class, dim=0).values[-1]
             scores = scores.where(scores >= lowest, -1.0)
         flat = scores.flatten()
-        best, place = flat.topk(min(count, flat.numel()))
-        above = best > score_thr
-        best, place = best[above], place[above]
+        above = flat > score_thr
+        if int(above.sum()) > count:
+            best, place = flat.topk(count)
+        else:
+            place = above.nonzero()[:, 0]
+            best = flat[place]
         width = scores.shape[1]
         parts.append((best, place // width, place % width + start))
         kept += len(best)
