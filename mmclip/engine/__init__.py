@@ -4,6 +4,7 @@ from mmclip.engine.checkpoint_hook import AtomicCheckpointHook
 from mmclip.engine.finite_loss_hook import FiniteLossHook
 from mmclip.engine.parameter_table_hook import ParameterTableHook
 from mmclip.engine.preemption_hook import PreemptionHook
+from mmclip.engine.region_store_hook import RegionStoreHook
 from mmclip.engine.resume_hook import ExactResumeHook
 from mmclip.engine.vocabulary_hook import VocabularyHook
 
@@ -13,5 +14,6 @@ __all__ = [
     'FiniteLossHook',
     'ParameterTableHook',
     'PreemptionHook',
+    'RegionStoreHook',
     'VocabularyHook',
 ]

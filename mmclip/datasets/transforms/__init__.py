@@ -1,5 +1,17 @@
 from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture, PackCLIPInputs
 from mmclip.datasets.transforms.proposals import ProposalsFromGT
 from mmclip.datasets.transforms.random_crop import CLIPRandomCrop
+from mmclip.datasets.transforms.teacher_embeddings import (
+    LoadTeacherEmbeddings,
+    PackTeacherRegions,
+)
 
-__all__ = ['CLIPRandomCrop', 'CLIPResizeCrop', 'LoadPicture', 'PackCLIPInputs', 'ProposalsFromGT']
+__all__ = [
+    'CLIPRandomCrop',
+    'CLIPResizeCrop',
+    'LoadPicture',
+    'LoadTeacherEmbeddings',
+    'PackCLIPInputs',
+    'PackTeacherRegions',
+    'ProposalsFromGT',
+]

@@ -1,7 +1,6 @@
 """Fills a region store: shard by shard, in any number of processes that share only the folder."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import mmcv
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mmclip.datasets.annotation_file import image_file, read_annotation_file
 from mmclip.models.common.clip_loading import state_hash
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
@@ -32,39 +32,26 @@ def pictures_of(ann_file: str | os.PathLike, prefix: str | os.PathLike) -> list[
 
     Args:
         ann_file: Json with ``images``.
-        prefix: Folder that ``file_name``, or the last two or one parts of LVIS's ``coco_url``, are
-            relative to.
+        prefix: Folder that ``file_name``, or the last two or one parts of LVIS's ``coco_url``,
+            are relative to.
 
     Raises:
         FileNotFoundError: no such file; the first picture is not below ``prefix``.
         ValueError: it lists no pictures, or two with one id.
     """
-    ann_file, prefix = Path(ann_file), Path(prefix)
-    if not ann_file.is_file():
-        raise FileNotFoundError(f'there is no annotation file {ann_file}')
-    rows = json.loads(ann_file.read_text()).get('images') or []
-    rows = sorted(rows, key=lambda row: row['id'])
+    prefix = Path(prefix)
+    rows = sorted(read_annotation_file(ann_file)['images'], key=lambda row: row['id'])
     if not rows:
         raise ValueError(f'{ann_file} lists no images')
     ids = [row['id'] for row in rows]
     if len(set(ids)) != len(ids):
         raise ValueError(f'{ann_file} lists two images with one id')
-    names = [_names(row) for row in rows]
-    fits = [index for index, name in enumerate(names[0]) if (prefix / name).is_file()]
-    if not fits:
-        raise FileNotFoundError(f'{prefix / names[0][0]}, a picture of {ann_file}, does not exist')
-    return [
-        Picture(int(row['id']), prefix / name[fits[0]])
-        for row, name in zip(rows, names, strict=True)
-    ]
-
-
-def _names(row: Mapping) -> list[str]:
-    """What an image may be called below the prefix."""
-    if 'file_name' in row:
-        return [row['file_name'], Path(row['file_name']).name]
-    parts = row['coco_url'].split('/')
-    return ['/'.join(parts[-2:]), parts[-1]]
+    names = [image_file(row, source=str(ann_file)) for row in rows]
+    if not (prefix / names[0]).is_file() and (prefix / Path(names[0]).name).is_file():
+        names = [Path(name).name for name in names]
+    if not (prefix / names[0]).is_file():
+        raise FileNotFoundError(f'{prefix / names[0]}, a picture of {ann_file}, does not exist')
+    return [Picture(int(i), prefix / name) for i, name in zip(ids, names, strict=True)]
 
 
 def pictures_hash(pictures: list[Picture]) -> str:
