@@ -55,7 +55,7 @@ def data(tmp_path_factory) -> Path:
             dict(image_id=100 - number, bbox=[*corner, *size], score=float(score))
             for corner, size, score in zip(corners, sizes, rng.uniform(size=count), strict=True)
         ]
-    (folder / 'ann.json').write_text(json.dumps(dict(images=images, annotations=[])))
+    (folder / 'ann.json').write_text(json.dumps(dict(images=images, annotations=[], categories=[])))
     (folder / 'boxes.json').write_text(json.dumps(rows))
     torch.manual_seed(0)
     save_file(build_clip('mini_clip').state_dict(), folder / 'teacher.safetensors')
