@@ -1,7 +1,9 @@
 """CLIP zero-shot: OpenAI's towers, open_clip's loss, Hugging Face's layout."""
 
+import re
 from collections.abc import Callable
 
+import open_clip
 import torch
 import torch.nn.functional as F
 from mmengine.dataset import Compose
@@ -53,6 +55,11 @@ def text_features(clip: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
     return encode_causal(causal_tower(clip), [ids])[0]
 
 
+def _asked(case: Case, ours: dict) -> dict:
+    """What the fixture holds of all that we can compute."""
+    return {k: v for k, v in ours.items() if k in case.outputs or k in case.tensors}
+
+
 def text_hidden(clip: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
     x = clip.token_embedding(ids) + clip.positional_embedding
     return clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
@@ -86,7 +93,7 @@ def vit_forward(case: Case) -> dict:
     for name, residual in (('residual_ffn', True), ('only', False)):
         dense = backbone_of(clip, config, dense='maskclip', maskclip_residual=residual)
         ours[f'maskclip_value_{name}'] = dense.dense_features(image).flatten(2).transpose(1, 2)
-    return {k: v for k, v in ours.items() if k in case.outputs or k in case.tensors}
+    return _asked(case, ours)
 
 
 @torch.no_grad()
@@ -104,13 +111,13 @@ def rn_forward(case: Case) -> dict:
         ('maskclip_value', 'maskclip'),
     ):
         ours[name] = backbone_of(clip, config, dense=dense).dense_features(image)
-    return {
-        **ours,
+    ours |= {
         'image_features': pooled,
         'text_features': texts,
         'logits_per_image': per_image,
         'logits_per_text': per_image.T,
     }
+    return _asked(case, ours)
 
 
 @torch.no_grad()
@@ -177,12 +184,17 @@ def contrastive_loss(case: Case) -> dict:
 
 def pos_embed_resize(case: Case) -> dict:
     modes = {'antialias': 'bicubic_antialias', 'plain': 'bicubic'}
+    old = case.config['old_grid']
+    old = (old, old) if isinstance(old, int) else tuple(old)
     ours = {}
     for name in case.outputs:
         kind, size = name.split('_')
         height, width = map(int, size.split('x'))
         ours[name] = resize_position_embedding(
-            case.inputs['positional_embedding'], (height, width), mode=modes[kind]
+            case.inputs['positional_embedding'],
+            (height, width),
+            old_size=old,
+            mode=modes[kind],
         )
     return ours
 
@@ -197,13 +209,10 @@ def preprocess(case: Case) -> dict:
     normalise = MODELS.build(clip_data_preprocessor())
     ours = {}
     for name, row in case.config['images'].items():
-        array = case.inputs[name].numpy()
+        size = (row['width'], row['height'])
+        picture = Image.frombytes(row['mode'], size, case.inputs[name].numpy().tobytes())
         if row['mode'] == 'P':
-            picture = Image.fromarray(array.reshape(row['height'], row['width']), mode='P')
             picture.putpalette(case.inputs[f'{name}_palette'].numpy().tobytes())
-        else:
-            picture = Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array)
-            assert picture.mode == row['mode'], (picture.mode, row)
         packed = pipeline(dict(img=picture))
         batch = dict(inputs=[packed['inputs']], data_samples=[packed['data_samples']])
         ours[name] = normalise(batch)['inputs'][0]
@@ -245,9 +254,16 @@ def tokenizer_cases(case: Case) -> list[Comparison]:
 def full_keys(case: Case) -> list[Comparison]:
     """The converted checkpoint fills our model, key by key and shape by shape."""
     converted = convert(case.key_state())
-    with torch.device('meta'):
-        clip = build_clip(clip_config_of(converted))
-    return compare_keys(converted, clip)
+    models: list[str | dict] = [clip_config_of(converted)]
+    # The model that a config names for these weights.
+    named = re.sub('^full_keys_(openai|hf)_', '', case.name) + '-quickgelu'
+    models += [named] if named in open_clip.list_models() else []
+    compared = []
+    for model in models:
+        with torch.device('meta'):
+            clip = build_clip(model)
+        compared += compare_keys(converted, clip)
+    return compared
 
 
 ADAPTERS: dict[str, Callable] = {
