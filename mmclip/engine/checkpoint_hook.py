@@ -87,7 +87,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._make_up_validation(runner)
 
     def _make_up_validation(self, runner: Runner) -> None:
-        loop, done = runner.train_loop, runner.message_hub.runtime_info.get('validated_iter')
+        loop, done = runner.train_loop, runner.message_hub.runtime_info.get('done_validation')
         if runner.val_loop is None or not runner.iter or done == runner.iter:
             return
         if not hasattr(loop, '_decide_current_val_interval'):
@@ -115,7 +115,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         if isinstance(runner._train_loop, BaseLoop):
-            runner.message_hub.update_info('validated_iter', runner.iter)
+            runner.message_hub.update_info('done_validation', runner.iter)
             super().after_val_epoch(runner, metrics)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

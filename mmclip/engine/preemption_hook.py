@@ -23,8 +23,19 @@ ECHO_SECONDS = 2.0
 
 
 def _deaf_worker(worker_id: int, *, start: Callable[[int], None] | None) -> None:
-    """Worker processes leave SIGTERM to their parent; they end with it, or when it says so."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """A worker process ends by a SIGTERM of its parent only.
+
+    One that reaches the whole process group would take the data away from an iteration that is to
+    be finished.
+    """
+
+    def listen() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=listen, daemon=True).start()
     if start is not None:
         start(worker_id)
 
@@ -37,7 +48,7 @@ class PreemptionHook(Hook):
     gloo, which waits for no accelerator), so that all save and leave at the same place. During a
     validation they do so after the running batch, and the validation is made up for by the run that
     goes on. Under gradient accumulation the next update is awaited. A second SIGTERM, two seconds
-    or more after the first, ends the process at once. Data loading workers ignore the signal.
+    or more after the first, ends the process at once. Data loading workers do not hear the signal.
 
     Needs :class:`mmclip.AtomicCheckpointHook`. If the variable ``MMCLIP_EXIT_CODE_FILE`` names a
     file, the exit code is written to it, for launchers that do not pass exit codes on.

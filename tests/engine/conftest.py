@@ -1,0 +1,11 @@
+"""Puts the helpers of this folder on the path, also that of the processes that they start."""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = str(Path(__file__).parent)
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)
+    paths = [HERE, os.environ.get('PYTHONPATH')]
+    os.environ['PYTHONPATH'] = os.pathsep.join(path for path in paths if path)
