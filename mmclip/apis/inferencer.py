@@ -93,6 +93,11 @@ class OpenVocabInferencer:
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         with self._host():
             self.model = revert_sync_batchnorm(MODELS.build(self.config.model))
+            if not hasattr(self.model, 'set_classes'):
+                raise ValueError(
+                    f'{type(self.model).__name__} has no set_classes(): it is not an '
+                    'open-vocabulary model'
+                )
             self.default_classes = load_weights(self.model, checkpoint)
             self.pipeline = Compose(self._pipeline())
             self.visualizer = VISUALIZERS.build(self.task.visualizer)
@@ -180,6 +185,8 @@ class OpenVocabInferencer:
 
     def _pipeline(self) -> list[dict]:
         """The config's test pipeline, for pictures in memory and without annotations."""
+        if not self.config.get('test_dataloader'):
+            raise ValueError('the config has no test_dataloader, whose pipeline is used')
         dataset = self.config.test_dataloader.dataset
         while 'pipeline' not in dataset and 'dataset' in dataset:
             dataset = dataset.dataset

@@ -68,7 +68,7 @@ class OpenVocabLVISDataset(BaseDetDataset):
 
     def load_data_list(self) -> list[dict]:
         with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-            content = read_annotation_file(path)
+            content = read_annotation_file(path, masks='arrays' if self.load_masks else 'none')
         known = read_categories(content['categories'], source=self.ann_file, novel=self.novel)
         categories = known
         if self._metainfo.get('classes') is not None:
@@ -168,7 +168,7 @@ class OpenVocabLVISDataset(BaseDetDataset):
                 bbox_label=label,
                 ignore_flag=int(bool(annotation.get('iscrowd', 0))),
             )
-            if self.load_masks and annotation.get('segmentation'):
+            if annotation.get('segmentation'):
                 instance['mask'] = annotation['segmentation']
             instances.append(instance)
         info = dict(

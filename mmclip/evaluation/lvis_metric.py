@@ -174,7 +174,8 @@ class OpenVocabLVISMetric(BaseMetric):
         )
 
     def _evaluate(self, folder: Path) -> dict[str, float]:
-        content = read_annotation_file(self.ann_file)
+        masks = 'lists' if 'segm' in self.metrics else 'none'
+        content = read_annotation_file(self.ann_file, masks=masks)
         categories = self._categories(content)
         if self.outfile_prefix is not None:
             for iou_type in self.metrics:

@@ -3,9 +3,11 @@
 Nothing is collected in memory and nothing but the name of a folder travels between processes.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from safetensors.numpy import load_file, save_file
 
 IMAGES_PER_FILE = 256
 FOLDER = '.dist_test'  # MMEngine's own name for such a folder
+SECONDS_TO_ARRIVE = 10.0
 
 
 @dataclass
@@ -128,13 +131,24 @@ def collect(writer: ShardWriter, folder: Path) -> None:
         raise problem
     if is_main_process():
         for rank in range(get_world_size()):
-            mark = folder / f'{rank:05d}.done'
-            found = len(list(folder.glob(f'{rank:05d}_*.safetensors')))
-            if not mark.is_file() or int(mark.read_text()) != found:
+            if not _arrived(folder, rank):
                 raise RuntimeError(
                     f'the results of process {rank} did not arrive in {folder}; on several '
                     'machines set `collect_dir` of the metric to a folder that all of them share'
                 )
+
+
+def _arrived(folder: Path, rank: int) -> bool:
+    """Whether a process's files are all there; network file systems may show them late."""
+    mark = folder / f'{rank:05d}.done'
+    deadline = time.monotonic() + SECONDS_TO_ARRIVE
+    while True:
+        found = len(list(folder.glob(f'{rank:05d}_*.safetensors')))
+        if mark.is_file() and mark.read_text() == str(found):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
 
 
 def distinct_images(folder: Path) -> Iterator[ImageDetections]:
@@ -153,16 +167,21 @@ def distinct_images(folder: Path) -> Iterator[ImageDetections]:
 def _make_folder(root: str | None) -> tempfile.TemporaryDirectory:
     if root is None and get_world_size() > 1:
         root = FOLDER
-    if root is not None:
-        os.makedirs(root, exist_ok=True)
-    return tempfile.TemporaryDirectory(
-        prefix='mmclip_results_', dir=root, ignore_cleanup_errors=True
-    )
+    while True:
+        if root is not None:
+            os.makedirs(root, exist_ok=True)
+        try:
+            return tempfile.TemporaryDirectory(
+                prefix='mmclip_results_', dir=root, ignore_cleanup_errors=True
+            )
+        except FileNotFoundError:
+            continue  # another process has just removed the empty `root`
 
 
 def _remove_if_empty(root: str | None) -> None:
-    if root is None and os.path.isdir(FOLDER) and not os.listdir(FOLDER):
-        shutil.rmtree(FOLDER, ignore_errors=True)
+    if root is None:
+        with contextlib.suppress(OSError):  # not there, or another process still uses it
+            os.rmdir(FOLDER)
 
 
 def _pack(images: list[ImageDetections]) -> dict[str, np.ndarray]:

@@ -218,8 +218,17 @@ def test_bad_configs_and_checkpoints(config, checkpoint, tmp_path):
     (tmp_path / 'cut.pth').write_bytes(checkpoint.read_bytes()[:100])
     with pytest.raises(ValueError, match=r'cut\.pth'):
         OpenVocabInferencer(config, tmp_path / 'cut.pth')
+    config.test_dataloader = None
+    with pytest.raises(ValueError, match='no test_dataloader'):
+        OpenVocabInferencer(config, checkpoint)
     config.default_scope = 'mmpretrain'
     with pytest.raises(ValueError, match=r"'mmpretrain' .*\['mmdet'\]"):
+        OpenVocabInferencer(config, checkpoint)
+
+
+def test_a_model_without_words_is_refused(config, checkpoint):
+    config.model = dict(type='mmengine.BaseDataPreprocessor')
+    with pytest.raises(ValueError, match='BaseDataPreprocessor has no set_classes'):
         OpenVocabInferencer(config, checkpoint)
 
 

@@ -2,16 +2,18 @@
 
 import json
 import logging
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from mmengine import Config
-from mmengine.registry import DATASETS, TRANSFORMS
+from mmengine.registry import DATASETS, METRICS, TRANSFORMS
 
 from mmclip import config_path
 from mmclip.datasets.lvis import OpenVocabLVISDataset
 
+ROOT = Path(__file__).resolve().parents[2]
 # Ids with gaps, in no order.
 CATEGORIES = [
     dict(id=30, name='fork', frequency='f'),
@@ -266,3 +268,32 @@ def test_the_training_pipelines_of_the_configs_run(folder, name):
         assert max(height, width) <= (128 if 'mini' in name else 1024)
         assert (boxes.tensor >= 0).all() and (boxes.tensor[:, 2] <= width).all()
         assert ('masks' in meta.gt_instances) == (name == 'lvis_instance')
+
+
+def test_own_data_as_the_guide_says(folder):
+    """The config of docs/en/guides/own_data.md on a COCO file whose ids have gaps."""
+    guide = (ROOT / 'docs/en/guides/own_data.md').read_text()
+    text = guide.split('```python\n')[1].split('```')[0]
+    data = content()
+    data['categories'] = [dict(id=r['id'], name=r['name']) for r in CATEGORIES]
+    for image in data['images']:
+        image['file_name'] = image.pop('coco_url', 'x/' + image.get('file_name', ''))[-7:]
+    for name in ('train', 'val'):
+        (folder / f'{name}.json').write_text(json.dumps(data))
+    assert "data = 'data/mine/'" in text
+    (folder / 'mine.py').write_text(text.replace("'data/mine/'", repr(f'{folder}/')))
+    config = Config.fromfile(folder / 'mine.py')
+    for loader in (config.train_dataloader, config.val_dataloader):
+        dataset = DATASETS.build(loader.dataset)
+        assert dataset.metainfo['classes'] == ('cat', 'dog_(hot)', 'fork')
+        assert [len(dataset[i]['data_samples'].gt_instances) for i in range(3)] == [2, 1, 0]
+    metric = METRICS.build(config.val_evaluator)
+    metric.dataset_meta = dataset.metainfo
+    truth = [dict(bbox=[2, 3, 12, 9], label=2), dict(bbox=[2, 3, 12, 9], label=0)]
+    instances = dict(
+        bboxes=np.array([t['bbox'] for t in truth]),
+        labels=np.array([t['label'] for t in truth]),
+        scores=np.ones(2),
+    )
+    metric.process(None, [dict(img_id=7, pred_instances=instances)])
+    assert metric.evaluate(3)['lvis/bbox_AP'] == pytest.approx(2 / 3)

@@ -15,7 +15,7 @@ from mmdet.structures import DetDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-from mmclip.evaluation import OpenVocabLVISMetric, lvis_metric
+from mmclip.evaluation import OpenVocabLVISMetric, lvis_metric, result_shards
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tools' / 'dev'))
@@ -393,6 +393,14 @@ def test_two_processes_give_what_one_gives(tmp_path):
     assert 0.05 < alone['lvis/bbox_AP'] < 0.95
     assert _two_processes(tmp_path, ann_file, predictions) == [alone, alone]
     assert not (tmp_path / '.dist_test').exists()
+
+
+def test_results_that_do_not_arrive_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(result_shards, 'SECONDS_TO_ARRIVE', 0)
+    monkeypatch.setattr(result_shards, 'get_world_size', lambda: 2)
+    ann_file = truth_file(tmp_path / 'gt.json', [(1, 7, CORNERS[0])])
+    with pytest.raises(RuntimeError, match='results of process 1 did not arrive .*collect_dir'):
+        evaluate(ann_file, [prediction(1, [])], collect_dir=str(tmp_path / 'shards'))
 
 
 def test_a_failure_on_the_first_process_reaches_the_other(tmp_path):
