@@ -62,7 +62,8 @@ def write(out: Path, world: World, tick: Callable[[], None]) -> None:
         name = f'train-{shard:05d}.tar'
         with tarfile.open(out / name, 'w') as archive:
             for index, thing in enumerate(plan[start : start + per_shard], start):
-                crop = draw_crop(thing, _neighbours(world, rng), rng, scale=rng.choice([1, 1.3]))
+                tight = bool(rng.integers(2))
+                crop = draw_crop(thing, _neighbours(world, rng), rng, tight=tight)
                 png = cv2.imencode('.png', crop[:, :, ::-1])[1].tobytes()
                 sentence = SENTENCES[rng.integers(len(SENTENCES))].format(thing.name)
                 _add(archive, f'{index:06d}.png', png)

@@ -162,7 +162,7 @@ def _write_examples(out: Path, world: World, tick: Callable) -> None:
     rng = np.random.default_rng([world.seed, 7])
     (out / 'examples').mkdir(parents=True)
     for thing in world.things:
-        crop = draw_crop(thing, (), rng, EXAMPLE_SIZE)
+        crop = draw_crop(thing, (), rng, size=EXAMPLE_SIZE, zoom=(1.0, 1.3))
         cv2.imwrite(str(out / 'examples' / f'{thing.name}.png'), crop[:, :, ::-1])
         tick()
     examples = {name: [f'examples/{name}.png'] for name in world.names}

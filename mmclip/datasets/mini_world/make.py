@@ -24,7 +24,7 @@ from mmclip.datasets.mini_world.world import World
 
 PARTS = {'detection': detection, 'captions': captions, 'classification': classification}
 RECORD = 'checksums.json'
-FORMAT = 2  # raise it when the files of an existing seed change
+FORMAT = 3  # raise it when the files of an existing seed change
 
 
 def checksum(folder: Path) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mmclip.datasets.mini_world.draw import background, paint
 from mmclip.datasets.mini_world.world import Thing
@@ -113,8 +114,10 @@ def draw_crop(
     thing: Thing,
     neighbours: Sequence[Thing],
     rng: np.random.Generator,
+    *,
     size: int = CROP_SIZE,
-    scale: float = 1.0,
+    tight: bool = False,
+    zoom: tuple[float, float] = (0.9, 1.7),
 ) -> np.ndarray:
     """A jittered crop of one thing, with neighbours that reach into it.
 
@@ -122,33 +125,27 @@ def draw_crop(
         thing: What the crop shows: 26 to 56 pixels in the scene, then brought to ``size``.
         neighbours: Things painted around it, mostly outside.
         size: Side of the crop in pixels.
-        scale: Widens the crop around the thing, e.g. 1.5.
+        tight: Crop around the thing's box, stretched to a square as a detector's regions are;
+            otherwise around its square, as a photograph of it would be.
+        zoom: Range of the crop's extent as a multiple of the box or square.
 
     Returns:
         (size, size, 3) uint8 RGB.
     """
     side = int(rng.integers(MIN_SIDE, MAX_SIDE + 1))
-    window = side * scale * rng.uniform(0.85, 1.35)
-    canvas = int(np.ceil(window)) + 2 * side
+    canvas = 3 * side
     picture = background(canvas, canvas, rng)
-    centre = canvas / 2
     for neighbour in neighbours:
         angle, distance = rng.uniform(0, 2 * np.pi), side * rng.uniform(1.0, 1.3)
-        other = int(rng.integers(20, 50))
-        x, y = centre + distance * np.array([np.cos(angle), np.sin(angle)]) - other / 2
+        other = int(rng.integers(MIN_SIDE, MAX_SIDE + 1))
+        x, y = canvas / 2 + distance * np.array([np.cos(angle), np.sin(angle)]) - other / 2
         paint(picture, neighbour, int(x), int(y), other, rng)
-    paint(picture, thing, int(centre - side / 2), int(centre - side / 2), side, rng)
+    mask = paint(picture, thing, side, side, side, rng)
 
-    shift = rng.uniform(-0.1, 0.1, 2) * side
-    # The crop may be stretched a little, as boxes of a proposal network are.
-    extent = window * rng.uniform(0.9, 1.1, 2) / 2
-    matrix = np.array(
-        [
-            [size / (2 * extent[0]), 0, size / 2 * (1 - (centre + shift[0]) / extent[0])],
-            [0, size / (2 * extent[1]), size / 2 * (1 - (centre + shift[1]) / extent[1])],
-        ]
-    )
-    crop = cv2.warpAffine(
-        picture, matrix, (size, size), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT
-    )
-    return np.clip(crop, 0, 255).astype(np.uint8)
+    left, top, *extent = Instance(thing, mask).box if tight else (side, side, side, side)
+    centre = np.array([left, top]) + np.array(extent) * (0.5 + rng.uniform(-0.1, 0.1, 2))
+    stretch = np.exp(rng.uniform(-0.12, 0.12, 2) + rng.uniform(*np.log(zoom)))
+    half = np.array(extent) * stretch / 2
+    box = np.clip(np.concatenate([centre - half, centre + half]), 0, canvas)
+    image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=tuple(box)))
