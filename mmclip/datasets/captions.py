@@ -67,6 +67,10 @@ class CaptionShards(Dataset):
         self.skipped = 0
         self._stream: Iterator[dict] | None = None
         self._order: tuple[int, int] | None = None
+        self._owed = 0  # samples of the stream that were left out and are still to be read
+
+    # Says to mmclip.ExactResumeHook that a sample comes by its turn, not by its index.
+    answers_in_order = True
 
     @property
     def metainfo(self) -> dict:
@@ -77,17 +81,29 @@ class CaptionShards(Dataset):
 
     def __getitem__(self, place: Place | int) -> dict:
         """The next sample; a new seed or epoch in ``place`` starts the stream anew."""
+        self._turn_to(place)
+        for _ in range(self._owed):
+            self._next()
+        self._owed = 0
+        return self.pipeline(self._next())
+
+    def skip(self, place: Place | int) -> None:
+        """Leave a sample out; nothing is read before the next one that is not left out."""
+        self._turn_to(place)
+        self._owed += 1
+
+    def _turn_to(self, place: Place | int) -> None:
         order = (place.seed, place.epoch) if isinstance(place, Place) else self._order or (0, 0)
-        if self._stream is None or order != self._order:
-            self._stream, self._order = self._samples(*order), order
+        if order != self._order:
+            self._stream, self._order, self._owed = self._samples(*order), order, 0
+
+    def _next(self) -> dict:
         for _ in range(BROKEN_IN_A_ROW):
             sample = next(self._stream)
             try:
-                results = self._decode(sample)
+                return self._decode(sample)
             except Exception as error:  # whatever a damaged picture makes its decoder raise
-                self._skip(error, f'{sample["__url__"]}: {sample["__key__"]}')
-                continue
-            return self.pipeline(results)
+                self._count_broken(error, f'{sample["__url__"]}: {sample["__key__"]}')
         raise ValueError(f'shards: {BROKEN_IN_A_ROW} samples in a row cannot be read, see the log')
 
     def _decode(self, sample: dict) -> dict:
@@ -103,7 +119,7 @@ class CaptionShards(Dataset):
         name = f'{sample["__url__"]}/{sample["__key__"]}.{key}'
         return dict(img=picture, text=text, img_path=name, img_shape=shape, ori_shape=shape)
 
-    def _skip(self, error: Exception, where: str = '') -> bool:
+    def _count_broken(self, error: Exception, where: str = '') -> bool:
         """Count what cannot be read; say so at the 1st, 2nd, 4th, 8th ... time."""
         self.skipped += 1
         if self.skipped & (self.skipped - 1) == 0:
@@ -130,7 +146,7 @@ class CaptionShards(Dataset):
                 wds.SimpleShardList(self.shards, seed=f'{seed} {epoch} {turn}'),
                 wds.split_by_node,
                 wds.split_by_worker,
-                wds.tarfile_to_samples(handler=self._skip),
+                wds.tarfile_to_samples(handler=self._count_broken),
             ]
             if self.shuffle:
                 stages.append(wds.shuffle(self.shuffle, initial=self.shuffle, rng=rng))

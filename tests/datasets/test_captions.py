@@ -143,6 +143,20 @@ def test_processes_share_the_shards_without_overlap(folder, monkeypatch):
     assert sorted(seen[0] + seen[1]) == list(range(TOTAL))
 
 
+def test_what_is_left_out_changes_nothing_behind_it(folder):
+    path = folder / '0.tar'
+    write_shard(path, [dict(png=b'broken', txt=b'number 0'), dict(png=png(), txt=b'number 1')])
+    whole, resumed = dataset(folder), dataset(folder)
+    expected = [number(whole[Place(0, epoch, i)]) for epoch in range(2) for i in range(TOTAL)]
+    for i in range(TOTAL):
+        resumed.skip(Place(0, 0, i))  # an epoch that is over costs nothing
+    for i in range(13):
+        resumed.skip(Place(0, 1, i))
+    assert resumed.skipped == 0
+    rest = [number(resumed[Place(0, 1, i)]) for i in range(13, TOTAL)]
+    assert rest == expected[TOTAL + 13 :]
+
+
 def test_endless_sampler_goes_on_with_the_next_epoch(folder):
     data = dataset(folder)
     places = iter(ShardSampler(data, seed=3, endless=True))
