@@ -47,13 +47,14 @@ class LoadPicture(BaseTransform):
         return results
 
 
-def resize_crop(picture: Image.Image, size: int) -> np.ndarray:
+def resize_crop(picture: Image.Image, size: int, squash: bool = False) -> np.ndarray:
     """Bicubic resize of the short side, centre crop, conversion to RGB: (size, size, 3) uint8.
 
     Source: the transform of the official ``clip.load``. The conversion comes last: palette pictures
     are resized with the nearest neighbour, and alpha is dropped, not composited.
     """
-    picture = F.resize(picture, size, F.InterpolationMode.BICUBIC)
+    short = [size, size] if squash else size
+    picture = F.resize(picture, short, F.InterpolationMode.BICUBIC)
     picture = F.center_crop(picture, [size, size])
     return np.asarray(picture.convert('RGB'))
 
@@ -66,15 +67,20 @@ class CLIPResizeCrop(BaseTransform):
 
     Args:
         size: Side S in pixels that the image tower was trained at.
+        resize_mode: ``'shortest'``: the short side becomes S and the long one is cropped (OpenAI
+            and most others); ``'squash'``: both sides become S (SigLIP).
 
     Raises:
         ValueError: ``img`` is neither a Pillow image nor an RGB uint8 array.
     """
 
-    def __init__(self, *, size: int) -> None:
+    def __init__(self, *, size: int, resize_mode: str = 'shortest') -> None:
         if size < 1:
             raise ValueError(f'size: {size} is not a positive number of pixels')
+        if resize_mode not in ('shortest', 'squash'):
+            raise ValueError(f"resize_mode: {resize_mode!r} is neither 'shortest' nor 'squash'")
         self.size = size
+        self.resize_mode = resize_mode
 
     def transform(self, results: dict) -> dict:
         picture = results['img']
@@ -87,12 +93,12 @@ class CLIPResizeCrop(BaseTransform):
                 f'img: CLIPResizeCrop needs a Pillow image (mmclip.LoadPicture) or an RGB array, '
                 f'got {type(picture).__name__}'
             )
-        results['img'] = resize_crop(picture, self.size)
+        results['img'] = resize_crop(picture, self.size, self.resize_mode == 'squash')
         results['img_shape'] = (self.size, self.size)
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size})'
+        return f'{type(self).__name__}(size={self.size}, resize_mode={self.resize_mode!r})'
 
 
 @TRANSFORMS.register_module()

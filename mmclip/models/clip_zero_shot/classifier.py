@@ -122,12 +122,11 @@ class CLIPZeroShotClassifier(BaseModel):
         Shapes:
             inputs (B, 3, S, S); ``gt_label`` of each sample one integer.
         """
-        labels = torch.stack([sample.gt_label.reshape(()) for sample in data_samples])
         logits = self.head(self.extract_feat(inputs))
-        # An empty batch: a sum over nothing keeps the graph, a mean would be NaN.
-        reduction = 'mean' if len(labels) else 'sum'
-        loss = F.cross_entropy(logits, labels.to(logits.device).long(), reduction=reduction)
-        return dict(loss=loss)
+        if not data_samples:  # a mean over nothing would be NaN; this keeps the graph
+            return dict(loss=logits.sum())
+        labels = torch.stack([sample.gt_label.reshape(()) for sample in data_samples])
+        return dict(loss=F.cross_entropy(logits, labels.to(logits.device).long()))
 
     @torch.no_grad()
     def predict(
