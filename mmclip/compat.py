@@ -7,6 +7,7 @@ symptom, its cause, and the version at which it can be dropped.
 
 import functools
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,14 +54,14 @@ def _attribute(owner: Any, name: str) -> Callable:
         from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
         return getattr(OneCycleParamScheduler, name)
-    raise ValueError(f'a checkpoint asks for the attribute {name!r} of {owner!r}: refused')
+    raise pickle.UnpicklingError(f'the attribute {name!r} of a {type(owner).__name__}: refused')
 
 
 class _OneCycle:
     """Stands in a checkpoint for MMEngine's scheduler, which is not to be made from a file."""
 
     def __call__(self, *args: Any) -> None:
-        raise ValueError('a checkpoint asks to make a parameter scheduler: refused')
+        raise pickle.UnpicklingError('a parameter scheduler made by a checkpoint: refused')
 
 
 _ONE_CYCLE = _OneCycle()
