@@ -6,6 +6,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -77,7 +78,8 @@ def run(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
     )
     for sample in results:
-        print(f'{sample.drawn}: {", ".join(sample.pred_instances.label_names) or "nothing"}')
+        words = Counter(sample.pred_instances.label_names).most_common()
+        print(f'{sample.drawn}:', ', '.join(f'{n} x {word}' for word, n in words) or 'nothing')
     if args.montage:
         target = Path(args.montage)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -251,7 +251,7 @@ def test_demo_draws_and_joins(files, tmp_path, capsys):
     demo.main([files[0], *files, *arguments, '--device', 'cpu'])
     assert sorted(p.name for p in out.iterdir()) == ['picture.png', 'picture_2.png']
     assert cv2.imread(str(joined)).shape == (390 + 24, 2 * 520 + 36, 3)
-    assert f'{out / "picture_2.png"}: blue' in capsys.readouterr().out
+    assert f'{out / "picture_2.png"}: 1 x blue' in capsys.readouterr().out
 
 
 def test_demo_says_errors_in_one_line(files):
