@@ -85,7 +85,7 @@ def read_annotation_file(path: str | Path, *, masks: str = 'lists') -> dict:
 
 
 def read_categories(
-    records: Sequence[dict], *, source: str, novel: Sequence[str] | None = None
+    records: Sequence[dict], *, source: str, novel: str | Sequence[str] | None = None
 ) -> Categories:
     """The categories of a file, and which of them are novel.
 
@@ -95,12 +95,16 @@ def read_categories(
     Args:
         records: The list ``categories`` of an annotation file.
         source: The file's name, for error messages.
-        novel: Names of the novel classes; None reads them from the file.
+        novel: Names of the novel classes, or a known vocabulary such as ``'ov_coco'`` for its own;
+            None reads them from the file.
 
     Raises:
         ValueError: If an id or a name is repeated, there is no category, a name is not a string,
             or ``novel`` names something unknown.
     """
+    for record in records:
+        if not {'id', 'name'} <= record.keys():
+            raise ValueError(f'a category of {source} lacks id or name: {record}')
     records = sorted(records, key=lambda record: record['id'])
     ids = tuple(record['id'] for record in records)
     names = tuple(record['name'] for record in records)
@@ -119,6 +123,10 @@ def read_categories(
     if novel is None:
         splits = tuple(_split_of(record) for record in records)
     else:
+        if isinstance(novel, str):
+            from mmclip.models.common.class_names import novel_names  # imports open_clip
+
+            novel = novel_names(novel) & set(names)
         unknown = sorted(set(novel) - set(names))
         if unknown:
             close = difflib.get_close_matches(unknown[0], names, n=3)

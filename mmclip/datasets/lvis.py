@@ -34,8 +34,9 @@ class OpenVocabLVISDataset(BaseDetDataset):
 
     Args:
         metainfo: ``dict(classes=[...])`` keeps only these categories, in this order.
-        novel: Names of the novel classes. By default those whose ``split`` in the file is not
-            'base' or, without that field, whose LVIS frequency is 'r'.
+        novel: Names of the novel classes, or a known vocabulary (``'ov_coco'``) for its own. By
+            default those whose ``split`` in the file is not 'base' or, without that field, whose
+            LVIS frequency is 'r'.
         drop_novel_boxes: Leave boxes of novel classes out, as open-vocabulary training must; their
             images stay.
         load_masks: Keep the polygons or run lengths of ``segmentation``; False saves memory.
@@ -53,7 +54,7 @@ class OpenVocabLVISDataset(BaseDetDataset):
     def __init__(
         self,
         *args,
-        novel: Sequence[str] | None = None,
+        novel: str | Sequence[str] | None = None,
         drop_novel_boxes: bool = False,
         load_masks: bool = True,
         skip_bad_images: bool = False,
@@ -82,10 +83,17 @@ class OpenVocabLVISDataset(BaseDetDataset):
         of_image = self._group_by_image(content.pop('annotations'), known)
         label_of = self._kept_labels(categories)
         dropped = Counter()
-        data_list = [
-            self._data_info(record, of_image.pop(record['id'], ()), label_of, dropped)
-            for record in content['images']
-        ]
+        try:
+            data_list = [
+                self._data_info(record, of_image.pop(record['id'], ()), label_of, dropped)
+                for record in content['images']
+            ]
+        except KeyError as error:
+            raise ValueError(
+                f'an image or annotation of {self.ann_file} lacks the entry {error}'
+            ) from None
+        if len({info['img_id'] for info in data_list}) < max(len(data_list), 1):
+            raise ValueError(f'{self.ann_file} holds no image, or two with the same id')
         dropped['without an image in the file'] = sum(map(len, of_image.values()))
         self._report(dropped)
         return data_list

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from mmclip.datasets.annotation_file import BASE, NOVEL, Categories
+
 CATEGORIES_PER_CHUNK = 64
 AREAS = ('all', 'small', 'medium', 'large')
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -103,6 +105,34 @@ def precision_table(
     return PrecisionTable(
         precision=np.concatenate(precisions, axis=2), recall=np.concatenate(recalls, axis=1)
     )
+
+
+def summarise(
+    table: PrecisionTable, categories: Categories, *, max_dets: int | None = None
+) -> dict[str, float]:
+    """The named results of a table; ``max_dets`` adds the recall at that number of detections."""
+    found = dict(
+        AP=table.ap(),
+        AP50=table.ap(iou=0.5),
+        AP75=table.ap(iou=0.75),
+        APs=table.ap(area='small'),
+        APm=table.ap(area='medium'),
+        APl=table.ap(area='large'),
+    )
+    if categories.frequencies is not None:
+        frequencies = np.array(categories.frequencies)
+        found |= {f'AP{f}': table.ap(frequencies == f) for f in 'rcf'}
+    splits = np.array(categories.splits)
+    names = [BASE, NOVEL] + sorted(set(categories.splits) - {BASE, NOVEL})
+    present = [name for name in names if (splits == name).any()]
+    for name in present if len(present) > 1 else ():
+        found[f'AP_{name}'] = table.ap(splits == name)
+        found[f'AP50_{name}'] = table.ap(splits == name, iou=0.5)
+    if max_dets is not None:
+        for area in ('all', 'small', 'medium', 'large'):
+            size = '' if area == 'all' else area[0]
+            found[f'AR{size}@{max_dets}'] = table.recall_of(area=area)
+    return found
 
 
 def _images_by_category(truth: COCO, results: COCO) -> dict[int, set[int]]:

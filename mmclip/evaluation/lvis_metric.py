@@ -14,8 +14,6 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmclip.datasets.annotation_file import (
-    BASE,
-    NOVEL,
     Categories,
     read_annotation_file,
     read_categories,
@@ -25,6 +23,7 @@ from mmclip.evaluation.lvis_eval import (
     is_federated,
     precision_table,
     prepare_ground_truth,
+    summarise,
 )
 from mmclip.evaluation.result_selection import Selection, records_of
 from mmclip.evaluation.result_shards import (
@@ -66,8 +65,9 @@ class OpenVocabLVISMetric(BaseMetric):
         metric: 'bbox', 'segm' or both.
         max_dets: Detections per image over all classes.
         fixed_ap: Also compute fixed AP.
-        novel: Names of the novel classes. By default those of the data set, which reads them from
-            its ``novel`` argument, the field ``split`` or LVIS's frequency 'r'.
+        novel: Names of the novel classes, or a known vocabulary (``'ov_coco'``) for its own. By
+            default those of the data set, which reads them from its ``novel`` argument, the field
+            ``split`` or LVIS's frequency 'r'.
         federated: Whether images judge only some classes; by default, whether the file says which.
         format_only: Only write the detections, to ``outfile_prefix``.
         outfile_prefix: Write COCO's result files ``<prefix>.bbox.json`` and ``<prefix>.segm.json``
@@ -90,7 +90,7 @@ class OpenVocabLVISMetric(BaseMetric):
         metric: str | Sequence[str] = 'bbox',
         max_dets: int = 300,
         fixed_ap: bool = False,
-        novel: Sequence[str] | None = None,
+        novel: str | Sequence[str] | None = None,
         federated: bool | None = None,
         format_only: bool = False,
         outfile_prefix: str | None = None,
@@ -245,34 +245,6 @@ class OpenVocabLVISMetric(BaseMetric):
             writer = csv.writer(file)
             writer.writerow(('id', 'name', 'split', 'AP', 'AP50'))
             writer.writerows(zip(*columns, *aps, strict=True))
-
-
-def summarise(
-    table: PrecisionTable, categories: Categories, *, max_dets: int | None = None
-) -> dict[str, float]:
-    """The named results of a table; ``max_dets`` adds the recall at that number of detections."""
-    found = dict(
-        AP=table.ap(),
-        AP50=table.ap(iou=0.5),
-        AP75=table.ap(iou=0.75),
-        APs=table.ap(area='small'),
-        APm=table.ap(area='medium'),
-        APl=table.ap(area='large'),
-    )
-    if categories.frequencies is not None:
-        frequencies = np.array(categories.frequencies)
-        found |= {f'AP{f}': table.ap(frequencies == f) for f in 'rcf'}
-    splits = np.array(categories.splits)
-    names = [BASE, NOVEL] + sorted(set(categories.splits) - {BASE, NOVEL})
-    present = [name for name in names if (splits == name).any()]
-    for name in present if len(present) > 1 else ():
-        found[f'AP_{name}'] = table.ap(splits == name)
-        found[f'AP50_{name}'] = table.ap(splits == name, iou=0.5)
-    if max_dets is not None:
-        for area in ('all', 'small', 'medium', 'large'):
-            size = '' if area == 'all' else area[0]
-            found[f'AR{size}@{max_dets}'] = table.recall_of(area=area)
-    return found
 
 
 def _run_lengths(masks: torch.Tensor | np.ndarray | list[dict], order: np.ndarray) -> list[dict]:

@@ -110,6 +110,9 @@ def test_novel_classes_by_argument_and_by_split(folder):
     coco = content()
     coco['categories'] = [dict(id=r['id'], name=r['name']) for r in CATEGORIES]
     assert build(folder, coco).metainfo['novel'] == ()
+    coco['categories'] = [dict(id=1, name='cat'), dict(id=2, name='person')]
+    coco['annotations'] = []
+    assert build(folder, coco, novel='ov_coco').metainfo['splits'] == ('novel', 'base')
     with pytest.raises(ValueError, match=r"novel='frok'.*\['fork'\]"):
         build(folder, content(), novel=['frok'])
 
@@ -171,6 +174,11 @@ def test_useless_boxes_are_dropped_and_counted_in_one_line(folder, warned):
         (lambda d: d.update(categories=[dict(id=1, name=' ')]), 'not a word'),
         (lambda d: d.update(categories=[]), 'no categories'),
         (lambda d: d.pop('annotations'), 'must hold'),
+        (lambda d: d.update(categories=[dict(id=1)]), 'lacks id or name'),
+        (lambda d: d['annotations'][0].pop('bbox'), "lacks the entry 'bbox'"),
+        (lambda d: d['images'][0].pop('width'), "lacks the entry 'width'"),
+        (lambda d: d['images'].append(d['images'][0]), 'two with the same id'),
+        (lambda d: d.update(images=[]), 'no image'),
         (lambda d: d['images'].append(dict(id=1, width=4, height=4)), 'neither file_name nor'),
     ],
 )
