@@ -1,6 +1,17 @@
+from mmclip.evaluation.fold_iou import FoldIoU
 from mmclip.evaluation.lvis_metric import OpenVocabLVISMetric
 from mmclip.evaluation.naming_accuracy import NamingAccuracy
+from mmclip.evaluation.open_vocab_iou import OpenVocabIoU
+from mmclip.evaluation.ov_coco_metric import OVCocoMetric
 from mmclip.evaluation.retrieval_recall import RetrievalRecall
 from mmclip.evaluation.top_k_accuracy import TopKAccuracy
 
-__all__ = ['NamingAccuracy', 'OpenVocabLVISMetric', 'RetrievalRecall', 'TopKAccuracy']
+__all__ = [
+    'FoldIoU',
+    'NamingAccuracy',
+    'OVCocoMetric',
+    'OpenVocabIoU',
+    'OpenVocabLVISMetric',
+    'RetrievalRecall',
+    'TopKAccuracy',
+]

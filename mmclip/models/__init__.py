@@ -9,9 +9,15 @@ from mmclip.models.clip_zero_shot.linear_classifier import LinearClassifier
 from mmclip.models.common.clip_backbones import OpenCLIPBackbone
 from mmclip.models.common.clip_trunk import CLIPTrunk
 from mmclip.models.common.contrastive_loss import ContrastiveLoss
+from mmclip.models.common.open_vocab_segmentor import OpenVocabSegmentor
 from mmclip.models.common.text_classifier import TextEmbeddingClassifier
+from mmclip.models.common.text_decode_head import TextDecodeHead
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.common.tokenizers import CLIPTokenizer
+
+# LSeg
+from mmclip.models.lseg.head import LSegHead
+from mmclip.models.lseg.vit import DPTViT
 
 # ViLD
 from mmclip.models.vild.backbone import SamePoolResNet
@@ -19,9 +25,11 @@ from mmclip.models.vild.bbox_head import ViLDBBoxHead
 from mmclip.models.vild.box_coder import PlusOneBBoxCoder
 from mmclip.models.vild.classifier import ProjectedTextClassifier
 from mmclip.models.vild.detector import ViLD
+from mmclip.models.vild.distill_loss import L1DistillLoss
 from mmclip.models.vild.layers import BiasedConv2d, SameConv2d
 from mmclip.models.vild.mask_head import ViLDMaskHead
 from mmclip.models.vild.neck import EndNormFPN
+from mmclip.models.vild.roi_head import ViLDCascadeRoIHead, ViLDRoIHead
 from mmclip.models.vild.rpn_head import SepBNRPNHead
 
 __all__ = [
@@ -29,16 +37,22 @@ __all__ = [
     'CLIPContrastive',
     'CLIPZeroShotClassifier',
     'LinearClassifier',
+    # LSeg
+    'DPTViT',
+    'LSegHead',
     # Shared parts
     'CLIPTextEncoder',
     'CLIPTokenizer',
     'CLIPTrunk',
     'ContrastiveLoss',
     'OpenCLIPBackbone',
+    'OpenVocabSegmentor',
+    'TextDecodeHead',
     'TextEmbeddingClassifier',
     # ViLD
     'BiasedConv2d',
     'EndNormFPN',
+    'L1DistillLoss',
     'PlusOneBBoxCoder',
     'ProjectedTextClassifier',
     'SameConv2d',
@@ -46,5 +60,7 @@ __all__ = [
     'SepBNRPNHead',
     'ViLD',
     'ViLDBBoxHead',
+    'ViLDCascadeRoIHead',
     'ViLDMaskHead',
+    'ViLDRoIHead',
 ]

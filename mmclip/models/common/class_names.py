@@ -8,6 +8,7 @@ from pathlib import Path
 
 from open_clip import IMAGENET_CLASSNAMES
 
+WITH_REPEATS = ('imagenet', 'ade20k_official')
 _FOLDER = Path(__file__).resolve().parents[2] / 'assets' / 'vocabularies'
 
 
@@ -44,7 +45,8 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
 
     Args:
         classes: A known vocabulary (``'lvis_v1'``, ``'coco80'``, ``'ov_coco'``, ``'voc20'``,
-            ``'objects365_v2'``, ``'imagenet'``, ``'mini_world'``) or a list of names.
+            ``'objects365_v2'``, ``'ade20k'``, ``'imagenet'``, ``'mini_world'`` and what else
+            :func:`known_vocabularies` lists) or a list of names.
 
     Raises:
         ValueError: an unknown vocabulary (close ones are listed); a list that is empty or holds
@@ -61,8 +63,9 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
             raise ValueError(f'classes: entry {index} is {name!r}, a {kind}; names are strings')
         if not name.strip():
             raise ValueError(f'classes: entry {index} is empty')
-    # ImageNet's own list names two classes 'missile' and two 'sunglasses'.
-    if len(set(names)) != len(names) and names != tuple(IMAGENET_CLASSNAMES):
+    # ImageNet's own list names two classes 'missile' and two 'sunglasses', LSeg's words for ADE20K
+    # two 'screen'.
+    if len(set(names)) != len(names) and names not in map(class_names, WITH_REPEATS):
         twice = sorted({name for name in names if names.count(name) > 1})[:5]
         raise ValueError(f'classes: these names come more than once: {", ".join(map(repr, twice))}')
     return names

@@ -147,7 +147,7 @@ class TextEmbeddingClassifier(BaseModule):
             if self.vocabulary_file and not known.keys() >= set(names):
                 stored = Vocabulary.load(self.vocabulary_file, text_encoder=self.text_encoder)
                 known = {**dict(zip(stored.names, stored.embeddings, strict=True)), **known}
-        new = [name for name in names if name not in known]
+        new = list(dict.fromkeys(name for name in names if name not in known))
         if new:
             if self.text_encoder is None:
                 raise ValueError(
@@ -193,8 +193,12 @@ class TextEmbeddingClassifier(BaseModule):
 
     # -- scoring --------------------------------------------------------------------------------
 
-    def class_logits(self, normed: torch.Tensor, classes: slice = slice(None)) -> torch.Tensor:
-        """(..., D) normalised features -> (..., k) logits of a slice of the classes."""
+    def filled_embeddings(self) -> torch.Tensor:
+        """(K, D) embeddings of the present names.
+
+        Raises:
+            RuntimeError: they have not been filled.
+        """
         if not self._filled:
             raise RuntimeError(
                 f'{self.num_classes} classes from {self.class_names[0]!r} on have no embeddings: '
@@ -202,7 +206,12 @@ class TextEmbeddingClassifier(BaseModule):
                 'or init_weights(), which need the text tower or a vocabulary_file '
                 '(tools/build_vocabulary.py makes one)'
             )
-        return normed @ self.embeddings[classes].to(normed.dtype).t() / self.temperature
+        return self.embeddings
+
+    def class_logits(self, normed: torch.Tensor, classes: slice = slice(None)) -> torch.Tensor:
+        """(..., D) normalised features -> (..., k) logits of a slice of the classes."""
+        embeddings = self.filled_embeddings()[classes]
+        return normed @ embeddings.to(normed.dtype).t() / self.temperature
 
     def background_logits(self, normed: torch.Tensor) -> torch.Tensor:
         """(..., D) normalised features -> (..., 1) logits of the background, (..., 0) without."""

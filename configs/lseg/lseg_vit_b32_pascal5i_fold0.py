@@ -1,0 +1,8 @@
+# ViT-B/32 image encoder on fold 0.
+# python tools/train.py configs/lseg/lseg_vit_b32_pascal5i_fold0.py
+_base_ = './lseg_vit_l16_pascal5i_fold0.py'
+model = dict(
+    backbone=dict(model='vit_base_patch32_384', out_indices=(2, 5, 8, 11), with_cp=False),
+    decode_head=dict(
+        in_channels=[768, 768, 768, 768],
+        reassemble=dict(channels=[96, 192, 384, 768], patch_size=32)))

@@ -1,0 +1,6 @@
+# Fold 1 (paper: 27.5 mIoU; paper only).
+# python tools/train.py configs/lseg/lseg_vit_l16_coco20i_fold1.py
+_base_ = './lseg_vit_l16_coco20i_fold0.py'
+train_dataloader = dict(dataset=dict(fold=1))
+val_dataloader = dict(dataset=dict(fold=1))
+test_dataloader = dict(dataset=dict(fold=1))

@@ -1,0 +1,96 @@
+"""Any decode head of MMSegmentation, with words in place of its last convolution."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS as MMSEG_MODELS
+from torch import nn
+
+from mmclip.models.common.class_names import class_names
+from mmclip.models.common.pixel_text_classifier import PixelTextClassifier
+from mmclip.registry import MODELS
+
+
+@MODELS.register_module()
+class TextDecodeHead(BaseModule):
+    """Wraps a decode head of the host and swaps its classifier for embedded words.
+
+    The host's head keeps its features, dropout, losses and sampling; its ``conv_seg`` becomes a
+    1x1 convolution to the width of the text embeddings and the cosine to them.
+
+    Args:
+        head: Config of any mmseg decode head that ends in ``conv_seg``, without ``num_classes``.
+        classifier: Config of :class:`mmclip.TextEmbeddingClassifier` without a background.
+        early_fusion: As :class:`mmclip.models.common.pixel_text_classifier.PixelTextClassifier`.
+
+    Shapes:
+        The host's: list of maps -> logits (B, K, H, W).
+
+    Raises:
+        ValueError: the head has no ``conv_seg`` of its own, or the classifier has a background.
+    """
+
+    def __init__(
+        self, *, head: dict[str, Any], classifier: dict[str, Any], early_fusion: dict | None = None
+    ) -> None:
+        super().__init__()
+        count = len(class_names(classifier['classes']))
+        self.head = MMSEG_MODELS.build({**head, 'num_classes': count, 'out_channels': count})
+        last = getattr(self.head, 'conv_seg', None)
+        if not isinstance(last, nn.Conv2d):
+            raise ValueError(
+                f'head: {head["type"]} names pixels by no conv_seg of its own; mmclip.'
+                'TextDecodeHead takes heads that end in one, e.g. UPerHead, SegformerHead, FCNHead'
+            )
+        self.head.conv_seg = PixelTextClassifier(
+            channels=last.in_channels, classifier=classifier, early_fusion=early_fusion
+        )
+        # The host's initialisation is for the convolution that is gone.
+        if isinstance(self.head.init_cfg, dict) and 'override' in self.head.init_cfg:
+            self.head.init_cfg = None
+
+    @property
+    def align_corners(self) -> bool:
+        """How the host resizes its logits."""
+        return self.head.align_corners
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.head.num_classes
+
+    @property
+    def out_channels(self) -> int:
+        """K."""
+        return self.head.out_channels
+
+    @property
+    def threshold(self) -> None:
+        """There is none: one class more or less never makes the head binary."""
+
+    def set_classes(
+        self,
+        names: str | Sequence[str],
+        prompts: str | Sequence[str] | None = None,
+        examples: Mapping[str, Any] | str | Path | None = None,
+    ) -> None:
+        """Give the head another vocabulary; no weight changes."""
+        self.head.conv_seg.set_classes(names, prompts, examples)
+        self.head.num_classes = self.head.out_channels = self.head.conv_seg.num_classes
+
+    def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """List of maps -> logits (B, K, H, W)."""
+        return self.head(inputs)
+
+    def loss(self, inputs: Sequence[torch.Tensor], data_samples: list, train_cfg: dict) -> dict:
+        """The host's losses."""
+        return self.head.loss(inputs, data_samples, train_cfg)
+
+    def predict(
+        self, inputs: Sequence[torch.Tensor], metas: list[dict], test_cfg: dict
+    ) -> torch.Tensor:
+        """The host's logits, resized to the picture."""
+        return self.head.predict(inputs, metas, test_cfg)

@@ -1,0 +1,138 @@
+"""LSeg's head: a dense embedding of every pixel, compared with the words of the labels."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+
+from mmclip.models.common.class_names import class_names
+from mmclip.models.common.pixel_text_classifier import PixelTextClassifier
+from mmclip.models.lseg.decoder import DPTDecoder
+from mmclip.models.lseg.head_block import HeadBlock
+from mmclip.models.lseg.reassemble import Reassemble
+from mmclip.registry import MODELS
+
+
+@MODELS.register_module()
+class LSegHead(BaseDecodeHead):
+    """Reassembles and fuses four maps, names every pixel by the cosine to the embedded words.
+
+    logits = up(block(normalise(conv(path)) . normalise(text) / temperature)), up bilinear x2 with
+    aligned corners; the temperature is constant (0.07 in the paper: the official scale is a plain
+    tensor that no optimiser sees).
+
+    Source: LSeg (arXiv 2201.03546) section 3. The official code multiplies in half precision, here
+    in float32 (they differ by about 2e-3). The zero-shot models compare two words per picture:
+    ``two_way``.
+
+    Args:
+        in_channels: C_l of the four maps, or C of the tokens four times.
+        classifier: Config of :class:`mmclip.TextEmbeddingClassifier`.
+        reassemble: Arguments of :class:`mmclip.models.lseg.reassemble.Reassemble` but
+            ``in_channels``, for a backbone that gives tokens; None for one that gives maps.
+        channels: C of the decoder.
+        head_block: Arguments of :class:`mmclip.models.lseg.head_block.HeadBlock`; None for none.
+        early_fusion: As :class:`mmclip.models.common.pixel_text_classifier.PixelTextClassifier`.
+        two_way: The protocol of the folds: each picture is asked for one class, ``class_id`` in
+            its meta information; channel 0 is the first word of the list (the background), channel
+            1 that class (word ``class_id + 1``).
+        kwargs: The host's.
+
+    Shapes:
+        Four maps (B, C_l, H_l, W_l), or four pairs of tokens -> (B, K, H, W), or (B, 2, H, W).
+
+    Raises:
+        ValueError: a sample without ``class_id`` under ``two_way``, or one outside the list.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        classifier: dict[str, Any],
+        reassemble: dict[str, Any] | None = None,
+        channels: int = 256,
+        head_block: dict[str, Any] | None = None,
+        early_fusion: dict[str, Any] | None = None,
+        two_way: bool = False,
+        norm_cfg: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        count = 2 if two_way else len(class_names(classifier['classes']))
+        super().__init__(
+            in_channels=list(in_channels),
+            channels=channels,
+            num_classes=count,
+            out_channels=count,
+            in_index=list(range(len(in_channels))),
+            input_transform='multiple_select',
+            dropout_ratio=0,
+            norm_cfg=norm_cfg,
+            align_corners=True,
+            init_cfg=None,
+            **kwargs,
+        )
+        self.two_way = two_way
+        self.reassemble = None
+        if reassemble is not None:
+            self.reassemble = Reassemble(in_channels=in_channels[0], **reassemble)
+            in_channels = reassemble['channels']
+        self.decoder = DPTDecoder(in_channels=in_channels, channels=channels, norm_cfg=norm_cfg)
+        self.conv_seg = PixelTextClassifier(
+            channels=channels, classifier=classifier, early_fusion=early_fusion
+        )
+        self.head_block = HeadBlock(**head_block) if head_block is not None else None
+
+    def set_classes(
+        self,
+        names: str | Sequence[str],
+        prompts: str | Sequence[str] | None = None,
+        examples: Mapping[str, Any] | str | Path | None = None,
+    ) -> None:
+        """Give the head another vocabulary; no weight changes."""
+        self.conv_seg.set_classes(names, prompts, examples)
+        if not self.two_way:
+            self.num_classes = self.out_channels = self.conv_seg.num_classes
+
+    def maps(self, inputs: Sequence) -> Sequence[torch.Tensor]:
+        """What the backbone gives as maps of strides 4 to 32."""
+        inputs = self._transform_inputs(inputs)
+        return inputs if self.reassemble is None else self.reassemble(inputs)
+
+    def forward(self, inputs: Sequence, pairs: torch.Tensor | None = None) -> torch.Tensor:
+        """Outputs of the backbone -> logits (B, K, H, W), or (B, P, H, W) of ``pairs`` (B, P)."""
+        logits = self.conv_seg(self.decoder(self.maps(inputs)), pairs)
+        if self.head_block is not None:
+            logits = self.head_block(logits)
+        return F.interpolate(logits, scale_factor=2, mode='bilinear', align_corners=True)
+
+    def pairs(self, metas: Sequence[dict]) -> torch.Tensor | None:
+        """(B, 2) words that each picture is compared with under ``two_way``, else None."""
+        if not self.two_way:
+            return None
+        missing = [meta.get('img_path') for meta in metas if meta.get('class_id') is None]
+        if missing:
+            raise ValueError(
+                f'two_way: {missing[0]} names no class_id; take mmclip.FoldSegDataset and keep '
+                "'class_id' among the meta_keys of PackSegInputs"
+            )
+        words = torch.tensor([[0, int(meta['class_id']) + 1] for meta in metas])
+        if int(words.min()) < 0 or int(words.max()) >= self.conv_seg.num_classes:
+            raise ValueError(
+                f'two_way: class_id {int(words.max()) - 1} is not in the list of '
+                f'{self.conv_seg.num_classes - 1} classes behind the background'
+            )
+        return words.to(self.conv_seg.projection.weight.device)
+
+    def loss(self, inputs: Sequence, batch_data_samples: list, train_cfg: Any) -> dict:
+        """The host's losses of the logits."""
+        pairs = self.pairs([sample.metainfo for sample in batch_data_samples])
+        return self.loss_by_feat(self(inputs, pairs), batch_data_samples)
+
+    def predict(self, inputs: Sequence, batch_img_metas: list[dict], test_cfg: Any) -> torch.Tensor:
+        """Logits at the size of the picture."""
+        logits = self(inputs, self.pairs(batch_img_metas))
+        return self.predict_by_feat(logits, batch_img_metas)
