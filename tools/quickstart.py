@@ -73,11 +73,13 @@ def main() -> None:
     config = CONFIG.format('')
     run('tools/train.py', config, '--work-dir', str(work_dir), '--resume')
     minutes = (time.monotonic() - start) / 60
-    checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
+    checkpoint = f'{args.work_dir}/last.pth'
 
     table = table_of(work_dir, checkpoint)
-    pictures = [str(path) for path in sorted((ROOT / 'data/mini_world/detection/test').iterdir())[:6]]
-    run('tools/demo.py', *pictures, config, checkpoint, '--out-dir', str(work_dir))
+    pictures = sorted((ROOT / 'data/mini_world/detection/test').iterdir())[:6]
+    montage = f'{args.work_dir}/montage.png'
+    drawing = ('--out-dir', args.work_dir, '--montage', montage)
+    run('tools/demo.py', *map(str, pictures), config, checkpoint, *drawing)
 
     Console(width=110).print(table)
     print(f'training took {minutes:.1f} minutes; pictures are in {args.work_dir}/*.png')
