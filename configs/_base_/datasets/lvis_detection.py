@@ -10,7 +10,7 @@ train_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(
-        type='mmdet.RandomResize',
+        type='mmcv.RandomResize',
         scale=image_size,
         ratio_range=(0.1, 2.0),
         resize_type='mmdet.Resize',

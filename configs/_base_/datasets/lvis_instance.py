@@ -6,7 +6,7 @@ train_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False),
     dict(
-        type='mmdet.RandomResize',
+        type='mmcv.RandomResize',
         scale=image_size,
         ratio_range=(0.1, 2.0),
         resize_type='mmdet.Resize',
