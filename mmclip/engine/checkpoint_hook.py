@@ -1,9 +1,10 @@
 """Checkpoints that are there whole or not at all."""
 
+import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, get_local_rank, is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
@@ -176,7 +177,9 @@ class AtomicCheckpointHook(CheckpointHook):
         if is_main_process():
             whole_files.commit(partial, final)
         barrier()
-        if get_local_rank() == 0 and partial.exists():  # a node with a disk of its own
+        if (
+            os.environ.get('LOCAL_RANK') == '0' and partial.exists()
+        ):  # a node with a disk of its own
             whole_files.commit(partial, final)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:

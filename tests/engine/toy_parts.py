@@ -23,8 +23,11 @@ from torch import nn
 
 @TRANSFORMS.register_module()
 class ToyAugment:
+    def __init__(self, *, scale: float = 1.0) -> None:
+        self.scale = scale
+
     def __call__(self, results: dict) -> dict:
-        noise = random.random() + np.random.rand() + float(torch.rand(()))
+        noise = self.scale * (random.random() + np.random.rand() + float(torch.rand(())))
         inputs = torch.full((4,), results['value'] / 10) + noise * torch.rand(4)
         return dict(inputs=inputs, targets=torch.tensor([results['value'] / 10]))
 

@@ -26,7 +26,8 @@ model = dict(type='ToyModel')
 train_dataloader = dict(batch_size=4, num_workers={workers}, persistent_workers={workers} > 0,
     sampler=dict(type={sampler!r}, shuffle=True), dataset=dict(type='ToyDataset'),
     collate_fn=dict(type='pseudo_collate'))
-val_dataloader = dict(batch_size=4, num_workers=0, dataset=dict(type='ToyDataset', size=9),
+val_dataloader = dict(batch_size=4, num_workers=0,
+    dataset=dict(type='ToyDataset', size=9, pipeline=[dict(type='ToyAugment', scale=0.0)]),
     sampler=dict(type='DefaultSampler', shuffle=False))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='ToyMetric')
@@ -110,6 +111,7 @@ class Tool:
         self._logs = [f'{log}.{rank}' for rank in range(processes)]
         self.processes = []
         for rank, log in enumerate(self._logs):
+            Path(log).touch()
             own = dict(variables)
             if processes > 1:
                 own.update(RANK=str(rank), LOCAL_RANK=str(rank))
