@@ -107,6 +107,10 @@ def _size(count: float) -> str:
     return f'{count:.1f} TB'
 
 
+def _time(seconds: float) -> str:
+    return f'{seconds / 60:.1f} min' if seconds < 5400 else f'{seconds / 3600:.1f} h'
+
+
 def dry_run(options, pictures, boxes, clip, rule, encoder, place) -> None:
     """Measure some pictures, print what all of them will take."""
     ids = [picture.image_id for picture in pictures]
@@ -117,7 +121,8 @@ def dry_run(options, pictures, boxes, clip, rule, encoder, place) -> None:
     for index in range(len(sample)):
         started = time.perf_counter()
         crops = next(prepared(sample[index : index + 1], boxes, rule, 0))[2]
-        encode_crops(clip, crops, rule, batch_size=options.batch_size * len(rule.scales))
+        if len(crops):
+            encode_crops(clip, crops, rule, batch_size=options.batch_size * len(rule.scales))
         if index or len(sample) == 1:  # the first one warms up
             measured += len(crops)
             spent += time.perf_counter() - started
@@ -128,11 +133,10 @@ def dry_run(options, pictures, boxes, clip, rule, encoder, place) -> None:
     print(f'size      {most}{_size(size)} in {options.shards} shards')
     if measured:
         rate = measured / spent
-        seconds = regions / rate
         print(f'rate      {rate:.0f} regions/s in one process without workers')
+        seconds = regions / rate
         print(
-            f'time      {seconds / 3600:.1f} h in one process, {seconds / 3600 / place[1]:.1f} h '
-            f'in {place[1]}'
+            f'time      {_time(seconds)} in one process, {_time(seconds / place[1])} in {place[1]}'
         )
 
 

@@ -4,6 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmclip.datasets.transforms.teacher_embeddings import UNTRACKED, LoadTeacherEmbeddings
+from mmclip.models.common.clip_loading import weights_file
 from mmclip.models.common.text_classifier import classifiers_of
 from mmclip.registry import HOOKS
 
@@ -42,8 +43,10 @@ class RegionStoreHook(Hook):
         for store in (load.store for load in loads):
             store.check_images(ids)
             for encoder in encoders:
-                # Weights that nobody has needed yet are not read for this.
-                loaded = bool(getattr(encoder, '_clip', None))
+                # A tag of open_clip's goes by its name: it might have to be downloaded.
+                tag = encoder.pretrained is not None and (
+                    weights_file(encoder.model, encoder.pretrained) is None
+                )
                 store.check_teacher(
-                    model=encoder.name, text_hash=encoder.weight_hash() if loaded else None
+                    model=encoder.name, text_hash=None if tag else encoder.weight_hash()
                 )
