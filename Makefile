@@ -3,9 +3,12 @@ PYTHON ?= python3
 TORCH ?= tested
 RUN = $$($(PYTHON) tools/setup_env.py --print)
 
-.PHONY: setup demo test lint
+.PHONY: setup check demo test lint
 setup:
 	@$(PYTHON) tools/setup_env.py --torch $(TORCH)
+
+check: setup
+	@$(RUN) tools/check_env.py
 
 demo: setup
 	@$(RUN) tools/quickstart.py

@@ -108,13 +108,13 @@ def test_mmengine_checkpoints_load(mmengine_checkpoint):
     history = content['message_hub']['log_scalars']['train/loss']
     assert isinstance(history, HistoryBuffer) and len(history.data[0]) == 3
     assert history.statistics('mean') == history.data[0].mean()
-    with pytest.raises(pickle.UnpicklingError), torch.serialization.safe_globals([]):
-        compat_globals = torch.serialization.get_safe_globals()
-        torch.serialization.clear_safe_globals()
-        try:
+    allowed = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        with pytest.raises(pickle.UnpicklingError):
             torch.load(mmengine_checkpoint)
-        finally:
-            torch.serialization.add_safe_globals(compat_globals)
+    finally:
+        torch.serialization.add_safe_globals(allowed)
 
 
 def test_mmengine_checkpoints_resume_and_load_from(mmengine_checkpoint, tmp_path):
