@@ -31,6 +31,7 @@ class _WholeSaves:
         return getattr(self._runner, name)
 
     def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
+        self._runner.call_hook('before_checkpoint')
         self._hook.write(self._runner, filename, **kwargs)
 
 
@@ -141,6 +142,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._save(runner, self.filename_tmpl.format(step), meta)
 
     def _save(self, runner: Runner, name: str, meta: dict) -> None:
+        runner.call_hook('before_checkpoint')
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         # The oldest stays on the list until it is gone: a run that goes on from here removes it.
@@ -164,7 +166,6 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def write(self, runner: Runner, name: str, *, meta: dict, **kwargs: Any) -> None:
         """Write one checkpoint of the run; called on all ranks."""
-        runner.call_hook('before_checkpoint')
         kwargs.update(file_client_args=self.file_client_args, backend_args=self.backend_args)
         partial = whole_files.PARTIAL.format(name) if self._local else name
         self._position = {key: meta[key] for key in ('epoch', 'iter')}

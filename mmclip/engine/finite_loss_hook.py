@@ -43,7 +43,7 @@ class FiniteLossHook(Hook):
             finite = torch.stack([p.detach().isfinite().all() for _, p in named])
             if not finite.all():
                 name = named[int(finite.int().argmin())][0]
-                self._stop(runner, f'parameter {name} is not finite after {runner.iter} iterations')
+                self._stop(runner, f'parameter {name} is not finite, no checkpoint is written')
 
     def _stop(self, runner: Runner, what: str) -> None:
         saved = runner.message_hub.runtime_info.get('last_ckpt')

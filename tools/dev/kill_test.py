@@ -1,0 +1,165 @@
+"""Shows that a killed run ends as one that was not: python tools/dev/kill_test.py [--kills 10] …
+
+Trains a config once without interruption. Then trains it again, killed by SIGKILL at random moments
+(of the whole run, so also while it starts or validates) and at least once while a checkpoint is being
+written, each time gone on with --resume. At the end the weights, the averaged weights and the state
+of the optimizer must be the same in every bit. One process, on the CPU (or on one GPU with
+--cfg-options randomness.deterministic=True).
+
+    python tools/dev/kill_test.py --config configs/vild/vild_text_r18_mini.py --iters 30
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+import mmclip  # noqa: F401  lets torch.load read MMEngine's checkpoints
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--config', default='configs/vild/vild_text_r18_mini.py')
+    parser.add_argument('--iters', type=int, default=30, help='iterations of the run')
+    parser.add_argument('--interval', type=int, default=3, help='iterations between checkpoints')
+    parser.add_argument('--kills', type=int, default=10)
+    parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument('--work-dir', default='work_dirs/kill_test')
+    parser.add_argument('--cfg-options', nargs='+', default=[], help='as those of tools/train.py')
+    return parser.parse_args()
+
+
+def start(args: argparse.Namespace, work_dir: Path) -> subprocess.Popen:
+    options = [
+        'train_cfg._delete_=True',
+        'train_cfg.type=mmengine.IterBasedTrainLoop',
+        f'train_cfg.max_iters={args.iters}',
+        f'train_cfg.val_interval={args.iters}',
+        f'default_hooks.checkpoint.interval={args.interval}',
+        'default_hooks.checkpoint.by_epoch=False',
+        *args.cfg_options,
+    ]
+    command = [sys.executable, str(ROOT / 'tools/train.py'), args.config, '--resume']
+    command += ['--work-dir', str(work_dir), '--cfg-options', *options]
+    log = open(work_dir.with_suffix('.log'), 'a')
+    # A group of its own, so that killing it reaches the data loading workers too.
+    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def kill(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def state(work_dir: Path) -> str:
+    last = work_dir / 'last.pth'
+    return os.readlink(last) if last.is_symlink() else 'no checkpoint yet'
+
+
+def kill_at(process: subprocess.Popen, seconds: float) -> bool:
+    """Kill after a time; False if the run ended before."""
+    try:
+        process.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        kill(process)
+        return True
+
+
+def kill_in_write(process: subprocess.Popen, work_dir: Path) -> bool:
+    """Kill as soon as a checkpoint is being written; False if the run ended before."""
+    while process.poll() is None:
+        if list(work_dir.glob('.*.pth.partial')):
+            kill(process)
+            return True
+        time.sleep(0.0005)
+    return False
+
+
+def finish(process: subprocess.Popen, work_dir: Path) -> None:
+    if process.wait():
+        sys.exit(f'tools/train.py ended with {process.returncode}: {work_dir.with_suffix(".log")}')
+
+
+def differences(ours: Path, reference: Path) -> list[str]:
+    """Names of the tensors and numbers that differ in any bit."""
+
+    def flat(node, name):
+        if isinstance(node, dict):
+            for key, value in node.items():
+                yield from flat(value, f'{name}/{key}')
+        elif isinstance(node, list | tuple):
+            for index, value in enumerate(node):
+                yield from flat(value, f'{name}/{index}')
+        else:
+            yield name, node
+
+    sides = []
+    for path in (ours, reference):
+        content = torch.load(path, map_location='cpu')
+        parts = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')
+        sides.append(dict(flat({part: content.get(part) for part in parts}, '')))
+    a, b = sides
+    return [
+        name
+        for name in sorted(a.keys() | b.keys())
+        if name not in a
+        or name not in b
+        or not (torch.equal(a[name], b[name]) if torch.is_tensor(a[name]) else a[name] == b[name])
+    ]
+
+
+def main() -> None:
+    args = parse_args()
+    root = Path(args.work_dir)
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    reference, ours = root / 'uninterrupted', root / 'killed'
+
+    begin = time.monotonic()
+    finish(start(args, reference), reference)
+    seconds = time.monotonic() - begin
+    print(f'uninterrupted run: {args.iters} iterations in {seconds:.0f} s', flush=True)
+
+    rng = random.Random(args.seed)
+    killed = written = 0
+    while killed < args.kills:
+        before = state(ours)
+        process = start(args, ours)
+        in_write = written == 0 or rng.random() < 0.3
+        if in_write:
+            done = kill_in_write(process, ours)
+        else:
+            done = kill_at(process, rng.uniform(0, seconds))
+        if not done:
+            finish(process, ours)
+            print('the run reached its end between kills: it starts anew')
+            if differences(ours / 'last.pth', reference / 'last.pth'):
+                break
+            shutil.rmtree(ours)
+            continue
+        killed, written = killed + 1, written + in_write
+        partial = [path.name for path in ours.glob('.*.partial')]
+        how = f'while writing {", ".join(partial)}' if partial else 'at a random moment'
+        print(f'kill {killed:2}: {how}; started from {before}, left {state(ours)}', flush=True)
+    finish(start(args, ours), ours)
+
+    wrong = differences(ours / 'last.pth', reference / 'last.pth')
+    print(f'{killed} kills, {written} of them aimed at a checkpoint being written')
+    if wrong:
+        print(f'DIFFERENT in {len(wrong)} entries, e.g. {wrong[0]}')
+        sys.exit(1)
+    print('the same in every bit')
+
+
+if __name__ == '__main__':
+    main()
