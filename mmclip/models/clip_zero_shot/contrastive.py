@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import nn
 
+from mmclip.models.clip_zero_shot.classifier import clip_data_preprocessor
 from mmclip.models.common.causal_text import causal_tower
 from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
 from mmclip.registry import MODELS
@@ -29,7 +30,7 @@ class CLIPContrastive(BaseModel):
         pretrained: Weights to start from: open_clip tag, local file or folder, or None.
         loss: Config of the loss.
         temperature: Initial temperature (the reciprocal of the scale); None keeps the model's own.
-        data_preprocessor: Config of the normalisation of pictures.
+        data_preprocessor: None takes the CLIP's own mean and std.
 
     Raises:
         ValueError: unknown model, or a temperature below 0.01.
@@ -44,7 +45,7 @@ class CLIPContrastive(BaseModel):
         temperature: float | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor)
+        super().__init__(data_preprocessor or clip_data_preprocessor(model, pretrained))
         self.clip = build_clip(model, pretrained)
         self.tokenizer = clip_tokenizer(model)
         self.loss = MODELS.build(loss or dict(type='mmclip.ContrastiveLoss'))

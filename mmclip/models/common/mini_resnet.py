@@ -1,7 +1,20 @@
 """The image trunk of the mini CLIP: a ResNet-18 of narrow channels, registered in timm."""
 
-from timm.models import build_model_with_cfg, register_model
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, ResNet
+
+# timm reads this beside the function below; without it every build says that something is missing.
+default_cfgs = generate_default_cfgs(
+    {
+        'mmclip_resnet18_narrow.untrained': dict(
+            num_classes=1000,
+            input_size=(3, 48, 48),
+            pool_size=(2, 2),
+            first_conv='conv1.0',
+            classifier='fc',
+        )
+    }
+)
 
 
 @register_model
