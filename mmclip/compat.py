@@ -19,12 +19,13 @@ from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer
 
 from mmclip.import_hook import after_import
+from mmclip.safe_builders import Array, Kind, new_array, new_number
+from mmclip.safe_pickle import Stub
 
 _SCHEDULERS = 'mmengine.optim.scheduler.param_scheduler'
 _DRN = 'mmaction.models.localizers.drn'
@@ -46,8 +47,11 @@ def apply() -> None:
         after_import(f'mmcv.ops.{module}', functools.partial(make_inputs_contiguous, name=function))
 
 
+_ONE_CYCLE = Stub(f'{_SCHEDULERS}.OneCycleParamScheduler')
+
+
 def _attribute(owner: Any, name: str) -> Callable:
-    """``getattr`` as far as MMEngine's checkpoints need it: five functions, by name."""
+    """``getattr`` as far as MMEngine's checkpoints need it: six functions, by name."""
     if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
         return getattr(HistoryBuffer, name)
     if owner is _ONE_CYCLE and name in ('_annealing_cos', '_annealing_linear'):
@@ -57,41 +61,30 @@ def _attribute(owner: Any, name: str) -> Callable:
     raise pickle.UnpicklingError(f'the attribute {name!r} of a {type(owner).__name__}: refused')
 
 
-class _OneCycle:
-    """Stands in a checkpoint for MMEngine's scheduler, which is not to be made from a file."""
-
-    def __call__(self, *args: Any) -> None:
-        raise pickle.UnpicklingError('a parameter scheduler made by a checkpoint: refused')
-
-
-_ONE_CYCLE = _OneCycle()
-
-
 def allow_mmengine_checkpoints() -> None:
     """Let ``torch.load`` read MMEngine's checkpoints with ``weights_only`` on.
 
     Symptom: ``UnpicklingError: Weights only load failed`` at test, resume and ``load_from``.
     Cause: torch >= 2.6 refuses classes it does not know, and MMEngine 0.10.7 stores its
-    ``HistoryBuffer``, NumPy numbers, and methods of two classes by ``getattr``.
+    ``HistoryBuffer``, NumPy arrays and numbers, and methods of two classes by ``getattr``.
     Drop it when MMEngine allows them itself.
 
-    ``getattr`` is answered by a function that gives those methods and nothing else. NumPy's
-    functions are known under the names of NumPy 1 and 2, whichever wrote the file.
+    Nothing that a file names is more than it must be. ``getattr`` gives those methods and nothing
+    else, a class that only owns such methods is a stub, and NumPy's functions (under the names of
+    NumPy 1 and 2, whichever wrote the file) are checked stand-ins: with NumPy's own, a hostile file
+    corrupts memory.
     """
-    codes = '?' + np.typecodes['AllInteger'] + np.typecodes['AllFloat']
-    numbers = {type(np.dtype(code)) for code in codes}
-    scalar = np.float64(0).__reduce__()[0]
-    reconstruct = np.zeros(1).__reduce__()[0]
+    unnamed = '\n'  # no pickle can name this: what is made here may get its state, no more
     torch.serialization.add_safe_globals(
         [
             HistoryBuffer,
-            np.ndarray,
-            np.dtype,
-            *numbers,
-            *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
-            *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
             (_attribute, 'builtins.getattr'),
-            (_ONE_CYCLE, f'{_SCHEDULERS}.OneCycleParamScheduler'),
+            (_ONE_CYCLE, _ONE_CYCLE.path),
+            (Kind, 'numpy.dtype'),
+            (Array, unnamed),
+            (Stub('numpy.ndarray'), 'numpy.ndarray'),
+            *((new_array, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
+            *((new_number, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         ]
     )
 

@@ -81,13 +81,17 @@ def _tensor_with_attributes(machine, function, kind, args, *_):
 
 
 class Kind:
-    """A NumPy dtype in the making; its state gives the byte order and tells odd ones apart."""
+    """A NumPy dtype in the making; its state gives the byte order and tells odd ones apart.
 
-    def __init__(self, text: str) -> None:
-        match = _NUMPY_KIND.fullmatch(text)
-        self.text, self.order, self.odd = text, '=', match is None
+    NumPy's own ``dtype.__setstate__`` believes a file's element size and fields, which corrupts
+    memory (a negative size, pointers among the data).
+    """
 
-    def set_pickled_state(self, machine: TensorUnpickler, state: Any) -> None:
+    def __init__(self, text: Any = '', *_: Any) -> None:
+        self.text, self.order = text, '='
+        self.odd = not isinstance(text, str) or _NUMPY_KIND.fullmatch(text) is None
+
+    def __setstate__(self, state: Any) -> None:
         if type(state) is not tuple or len(state) < 5:
             raise UnsafePickle('a damaged dtype')
         if state[1] in ('<', '>', '|', '='):
@@ -95,49 +99,72 @@ class Kind:
         # a sub-array, field names or fields
         self.odd = self.odd or any(part is not None for part in state[2:5])
 
-    def dtype(self) -> np.dtype | None:
-        """The dtype, None for objects, dates and records."""
-        return None if self.odd else np.dtype(self.text).newbyteorder(self.order)
+    def set_pickled_state(self, machine: TensorUnpickler, state: Any) -> None:
+        self.__setstate__(state)
+
+    def dtype(self) -> np.dtype:
+        """The dtype.
+
+        Raises:
+            UnsafePickle: it is one of objects, dates or records.
+        """
+        if self.odd:
+            raise UnsafePickle('an array of something else than numbers or text')
+        return np.dtype(self.text).newbyteorder(self.order)
 
 
 class Array(np.ndarray):
-    """A NumPy array whose state is checked; ``inert`` if it holds what is not read (objects)."""
+    """A NumPy array whose state is checked; ``inert`` if it holds what is not read (objects).
+
+    NumPy's own ``ndarray.__setstate__`` reads over the end of a list of objects that is too short.
+    """
 
     inert = False
+    __array_priority__ = -1.0  # together with plain arrays the result is a plain one
 
-    def set_pickled_state(self, machine: TensorUnpickler, state: Any) -> None:
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        return np.ndarray.__reduce_ex__(self.view(np.ndarray), protocol)
+
+    def __setstate__(self, state: Any) -> None:
         if type(state) is not tuple or len(state) != 5 or not isinstance(state[2], Kind):
             raise UnsafePickle('a damaged array')
         _, shape, kind, fortran, data = state
         dtype = kind.dtype()
-        if dtype is None:
-            self.inert = True
-            return
         data = data.encode('latin1') if isinstance(data, str) else data
         if type(shape) is not tuple or not is_count(*shape) or not isinstance(data, bytes):
             raise UnsafePickle('a damaged array')
         if math.prod(shape) * dtype.itemsize != len(data):
             raise UnsafePickle('an array whose data does not fill its shape')
-        machine.spend(len(data))
         np.ndarray.__setstate__(self, (1, shape, dtype, bool(fortran), data))
 
+    def set_pickled_state(self, machine: TensorUnpickler, state: Any) -> None:
+        if type(state) is tuple and len(state) == 5 and getattr(state[2], 'odd', False):
+            self.inert = True
+        else:
+            self.__setstate__(state)
+            machine.spend(self.nbytes)
 
-def _array(machine, *_):
+
+def new_array(*_: Any) -> Array:
+    """``numpy._core.multiarray._reconstruct``: an empty array that waits for its state."""
     return np.ndarray.__new__(Array, (0,), dtype=np.uint8)
 
 
-def _number(machine: TensorUnpickler, kind: Any, data: Any) -> Any:
-    dtype = kind.dtype() if isinstance(kind, Kind) else None
-    if dtype is None:
-        return Stub('numpy.core.multiarray.scalar', (data,))
+def new_number(kind: Any, data: Any) -> np.generic:
+    """``numpy._core.multiarray.scalar``."""
+    if not isinstance(kind, Kind):
+        raise UnsafePickle('a number without dtype')
+    dtype = kind.dtype()
     data = data.encode('latin1') if isinstance(data, str) else data
     if not isinstance(data, bytes) or len(data) != dtype.itemsize or not data:
         raise UnsafePickle('a damaged number')
     return np.frombuffer(data, dtype)[0]
 
 
-def _kind(machine, text='', *_):
-    return Kind(text) if isinstance(text, str) else Stub('numpy.dtype', (text,))
+def _number(machine: TensorUnpickler, kind: Any, data: Any) -> Any:
+    if getattr(kind, 'odd', False):
+        return Stub('numpy.core.multiarray.scalar', (data,))
+    return new_number(kind, data)
 
 
 def _listed(machine: TensorUnpickler, values: Any) -> list | tuple:
@@ -211,12 +238,12 @@ _BUILDERS = {
             'build_tensorlist',
         )
     },
-    'numpy': {'dtype': Builder(_kind)},
+    'numpy': {'dtype': Builder(lambda machine, *args: Kind(*args))},
 }
 for _core in ('core', '_core'):
     _BUILDERS[f'numpy.{_core}.multiarray'] = {
         'scalar': Builder(_number),
-        '_reconstruct': Builder(_array),
+        '_reconstruct': Builder(new_array),
     }
 
 

@@ -7,6 +7,7 @@ was given. There is no way from the file to Python's own classes, functions or a
 the builders copy is bounded by the size of the file.
 """
 
+import pickle
 import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,7 +27,7 @@ _CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': (
 _TUPLES = {'TUPLE1': 1, 'TUPLE2': 2, 'TUPLE3': 3}
 
 
-class UnsafePickle(ValueError):
+class UnsafePickle(pickle.UnpicklingError, ValueError):
     """A pickle that asks for what this machine does not do."""
 
 
