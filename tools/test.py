@@ -28,7 +28,12 @@ def parse_args() -> argparse.Namespace:
         description='Test a model', epilog='Guide: docs/en/guides/running.md', allow_abbrev=False
     )
     parser.add_argument('config', help="config file, or the name of one of mmclip's")
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        default='none',
+        help="checkpoint file; left out, or 'none', for a config that names ready-made weights",
+    )
     parser.add_argument(
         '--out',
         help='write the predictions: to a .pkl file; for segmentation, a folder gets the maps',
@@ -46,7 +51,7 @@ def parse_args() -> argparse.Namespace:
         '--tta', action='store_true', help="test-time augmentation by the config's tta_* settings"
     )
     cli.add_shared_options(parser)
-    return parser.parse_args()
+    return parser.parse_intermixed_args()  # the checkpoint may come behind options
 
 
 def draw(cfg: Config, args: argparse.Namespace) -> None:
@@ -139,7 +144,11 @@ def main() -> None:
     for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(key) is None:
             raise cli.UserError(f'the config has no {key}: nothing to test')
-    if '://' not in args.checkpoint and ':' not in args.checkpoint:
+    if args.checkpoint == 'none':
+        if cfg.get('needs_checkpoint', True):
+            raise cli.UserError('checkpoint: this config has no weights of its own, name a file')
+        args.checkpoint = None
+    elif '://' not in args.checkpoint and ':' not in args.checkpoint:
         try:
             resume_point.check(Path(args.checkpoint))
         except (FileNotFoundError, ValueError) as error:

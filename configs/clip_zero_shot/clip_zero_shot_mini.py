@@ -18,6 +18,7 @@ model = dict(
         background=None,
         text_encoder=dict(type='mmclip.CLIPTextEncoder', **clip)))
 custom_hooks = [dict(type='mmclip.VocabularyHook')]
+needs_checkpoint = False  # `pretrained` is all there is
 
 # Nothing is trained.
 train_dataloader = None

@@ -1,4 +1,4 @@
-# CIFAR-100's test pictures (torchvision's archive in data/cifar): docs/en/datasets.md.
+# CIFAR-100's test pictures (torchvision's archive in data/cifar100): docs/en/datasets.md.
 test_pipeline = [
     dict(type='mmclip.CLIPResizeCrop', size=224),
     dict(type='mmclip.PackCLIPInputs'),
@@ -10,7 +10,7 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='mmclip.CIFAR',
-        data_root='data/cifar',
+        data_root='data/cifar100',
         version=100,
         test_mode=True,
         pipeline=test_pipeline))
