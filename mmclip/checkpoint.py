@@ -32,11 +32,18 @@ def _damaged(path: Path, error: Exception) -> ValueError:
     return ValueError(f'{path} is cut off, damaged or not a checkpoint ({reason})')
 
 
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file of any name, e.g. a hash in a cache, starts like one: length, then json."""
+    with path.open('rb') as stream:
+        head = stream.read(9)
+    return head[8:] == b'{' and int.from_bytes(head[:8], 'little') < path.stat().st_size
+
+
 def _read(path: Path) -> tuple[Any, Archive | None]:
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     try:
-        if path.suffix == '.safetensors':
+        if path.suffix == '.safetensors' or _is_safetensors(path):
             return safetensors.torch.load_file(path), None
         if zipfile.is_zipfile(path):
             archive = Archive(path)
