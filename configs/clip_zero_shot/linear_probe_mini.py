@@ -1,4 +1,4 @@
-# A linear probe on the mini CLIP's frozen image features: 96 epochs over MiniWorld's base crops, batch
+# A linear probe on the mini CLIP's frozen image features: 37 epochs over MiniWorld's base crops, batch
 # 64, AdamW with a cosine; tested on base things (a probe cannot name what it never saw).
 # What it reaches: docs/en/methods/clip_zero_shot.md (measured here).
 #   python tools/train.py configs/clip_zero_shot/linear_probe_mini.py
