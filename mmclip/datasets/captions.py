@@ -67,6 +67,7 @@ class CaptionShards(Dataset):
         self.skipped = 0
         self._stream: Iterator[dict] | None = None
         self._order: tuple[int, int] | None = None
+        self._reader: int | None = None  # process whose share the stream is
         self._owed = 0  # samples of the stream that were left out and are still to be read
 
     # Says to mmclip.ExactResumeHook that a sample comes by its turn, not by its index.
@@ -94,8 +95,13 @@ class CaptionShards(Dataset):
 
     def _turn_to(self, place: Place | int) -> None:
         order = (place.seed, place.epoch) if isinstance(place, Place) else self._order or (0, 0)
-        if order != self._order:
+        # A worker that was forked from a process which has read must not go on with its stream.
+        if order != self._order or self._reader != os.getpid():
             self._stream, self._order, self._owed = self._samples(*order), order, 0
+            self._reader = os.getpid()
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, '_stream': None, '_reader': None}
 
     def _next(self) -> dict:
         for _ in range(BROKEN_IN_A_ROW):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -127,6 +128,17 @@ def test_workers_share_the_shards_without_overlap(folder, workers):
         assert parts[0].isdisjoint(parts[1]) and len(parts[0]) == len(parts[1]) == 2
     again = list(loader(dataset(folder), workers=workers, batch_size=5))
     assert again == batches
+
+
+@pytest.mark.parametrize('context', ['fork', 'spawn'])
+def test_workers_do_not_go_on_with_what_their_parent_read(folder, context):
+    data = dataset(folder)
+    assert number(data[Place(0, 0, 0)]) < TOTAL
+    sampler = ShardSampler(data, seed=0)
+    settings = dict(num_workers=2, multiprocessing_context=context, collate_fn=pseudo_collate)
+    batches = DataLoader(data, 5, sampler=sampler, **settings)
+    seen = [text for batch in batches for text in batch['text']]
+    assert len(set(seen)) == len(seen) == TOTAL
 
 
 def test_processes_share_the_shards_without_overlap(folder, monkeypatch):
