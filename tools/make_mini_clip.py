@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from mmclip.checkpoint import read_state_dict, write_state_dict
+from mmclip.checkpoint import read_checkpoint, read_state_dict, write_state_dict
 from mmclip.datasets.mini_world.world import COLOURS, SHAPES, SPLITS, TEXTURES
 from mmclip.datasets.transforms.clip_image import resize_crop
 from mmclip.models.common.clip_loading import (
@@ -33,8 +33,8 @@ TEMPLATE = 'a photo of a {}.'
 PREFIX = 'clip.'  # of the open_clip model in mmclip.CLIPContrastive
 
 
-def export(checkpoint: Path, out: Path) -> None:
-    """Write the CLIP of a training checkpoint, floats in half precision."""
+def export(checkpoint: Path, out: Path) -> dict:
+    """Write the CLIP of a training checkpoint, floats in half precision; say how it was trained."""
     state = {
         name.removeprefix(PREFIX): value.half() if value.is_floating_point() else value
         for name, value in read_state_dict(checkpoint).items()
@@ -43,6 +43,9 @@ def export(checkpoint: Path, out: Path) -> None:
     if not state:
         raise SystemExit(f'{checkpoint} holds no CLIP; it must come from mmclip.CLIPContrastive')
     write_state_dict(state, out)
+    meta = dict(read_checkpoint(checkpoint).get('meta', {}))
+    trained = {key: meta[key] for key in ('seed', 'iter') if key in meta}
+    return dict(config='clip_zero_shot/clip_contrastive_mini.py', **trained)
 
 
 class Namer:
@@ -123,14 +126,15 @@ def main() -> None:
     args = parser.parse_args()
     if not (args.world / 'classification').is_dir():
         parser.error(f'{args.world} holds no MiniWorld; make it: python tools/make_mini_world.py')
+    place = args.out.with_name(f'{args.out.stem}_report.json')
     if args.checkpoint is not None:
-        export(args.checkpoint, args.out)
-    report = measure(args.out, args.world)
-    megabytes = args.out.stat().st_size / 1e6
-    report = dict(weights=args.out.name, megabytes=round(megabytes, 2), **report)
-    args.out.with_name(f'{args.out.stem}_report.json').write_text(
-        json.dumps(report, indent=1) + '\n'
-    )
+        trained = export(args.checkpoint, args.out)
+    else:
+        trained = json.loads(place.read_text())['trained'] if place.is_file() else {}
+    megabytes = round(args.out.stat().st_size / 1e6, 2)
+    report = dict(weights=args.out.name, megabytes=megabytes, trained=trained)
+    report.update(measure(args.out, args.world))
+    place.write_text(json.dumps(report, indent=1) + '\n')
     print(json.dumps(report, indent=1))
 
 

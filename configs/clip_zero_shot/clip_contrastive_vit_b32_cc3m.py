@@ -2,7 +2,7 @@
 # decay 0.2, 2000 steps of warm-up, cosine, 32 epochs) at an eighth of its batch. The paper's 63.2 on
 # ImageNet come from 400 M pairs of its own; what CC3M gives is not measured here.
 #   bash tools/dist_train.sh configs/clip_zero_shot/clip_contrastive_vit_b32_cc3m.py 8
-# Effective batch 8 x 512. Data: docs/en/datasets.md; other shards by
+# Effective batch 8 x 512. Data: tar files with key.jpg and key.txt, as img2dataset writes them; others by
 #   --cfg-options train_dataloader.dataset.shards='/data/{000..999}.tar' train_dataloader.dataset.epoch_size=9000000
 _base_ = '../_base_/default_runtime.py'
 

@@ -1,0 +1,85 @@
+"""The mini CLIP that ships: small, names what nobody taught it, and is exported by one command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmclip.checkpoint import read_state_dict, write_state_dict
+from mmclip.datasets.mini_world.make import make
+from mmclip.models.common.clip_loading import ASSETS, build_clip
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'make_mini_clip.py'
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory) -> Path:
+    """Pictures that the mini CLIP was not trained on, 384 in each list."""
+    out = tmp_path_factory.mktemp('world')
+    parts = ('detection', 'classification')
+    make(out, parts=parts, scale=0.1, processes=1, report=lambda line: None)
+    return out
+
+
+def run(*arguments) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_shipped_weights_are_small_and_in_half_precision():
+    assert (ASSETS / 'mini_clip.safetensors').stat().st_size <= 10e6
+    state = read_state_dict(ASSETS / 'mini_clip.safetensors')
+    assert {v.dtype for v in state.values() if v.is_floating_point()} == {torch.float16}
+    assert all(v.isfinite().all() for v in state.values())
+
+
+def test_shipped_report_says_what_was_promised_and_how_it_was_trained():
+    report = json.loads((ASSETS / 'mini_clip_report.json').read_text())
+    assert report['test']['sentence']['unseen'] >= 75
+    assert report['test']['sentence']['novel'] >= 85
+    assert report['trained']['seed'] == 0
+
+
+def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_pictures(world, tmp_path):
+    weights = tmp_path / 'mini_clip.safetensors'
+    weights.write_bytes((ASSETS / 'mini_clip.safetensors').read_bytes())
+    result = run('--out', weights, '--world', world)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / 'mini_clip_report.json').read_text())
+    for split in ('val', 'test'):
+        words = report[split]['sentence']
+        assert words['base'] >= 80 and words['novel'] >= 85 and words['unseen'] >= 70
+        pictures = report[split]['one example picture']
+        assert pictures['base'] >= 65 and pictures['novel'] >= 70
+        assert report[split]['single words']['colour'] >= 80
+
+
+def test_exports_a_checkpoint_and_untrained_weights_are_at_chance(world, tmp_path):
+    torch.manual_seed(0)
+    clip = build_clip('mini_clip')
+    state = {f'clip.{name}': value for name, value in clip.state_dict().items()}
+    write_state_dict({**state, 'other': torch.ones(1)}, tmp_path / 'iter_1.pth')
+    out = tmp_path / 'new.safetensors'
+    result = run(tmp_path / 'iter_1.pth', '--out', out, '--world', world)
+    assert result.returncode == 0, result.stderr
+    exported = read_state_dict(out)
+    assert exported.keys() == clip.state_dict().keys()
+    name = 'visual.trunk.layer4.1.conv2.weight'
+    torch.testing.assert_close(
+        exported[name].float(), clip.state_dict()[name], rtol=1e-3, atol=1e-5
+    )
+    report = json.loads((tmp_path / 'new_report.json').read_text())
+    assert all(value < 10 for value in report['test']['sentence'].values())
+
+
+def test_bad_input_is_told_without_a_traceback(world, tmp_path):
+    write_state_dict({'backbone.weight': torch.ones(1)}, tmp_path / 'other.pth')
+    result = run(tmp_path / 'other.pth', '--out', tmp_path / 'x.safetensors', '--world', world)
+    assert result.returncode != 0 and 'holds no CLIP' in result.stderr
+    assert 'Traceback' not in result.stderr
+    result = run('--world', tmp_path)
+    assert result.returncode == 2 and 'make_mini_world' in result.stderr
