@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmseg.datasets import BaseSegDataset
 
 from mmclip.models.common.class_names import class_names
@@ -40,9 +41,12 @@ class OpenVocabSegDataset(BaseSegDataset):
     Args:
         classes: A known vocabulary (``'ade20k'``), a list, or a label file (``.txt``, one name per
             line).
-        background_word: Replaces the first word, where that is the background; any word will do.
+        background_word: Put before the list, for mask value 0; any word will do. None where the
+            background has no value.
         splits: Name -> group, e.g. ``'novel'``; for ``mmclip.OpenVocabIoU``. A vocabulary's own
             name stands for what it knows: ``'mini_world'``.
+        keep: Groups whose names are kept, beside the background: training on them, a model must
+            not see the others as wrong answers. Pixels of the others are ignored.
         kwargs: The host's.
 
     Raises:
@@ -58,13 +62,27 @@ class OpenVocabSegDataset(BaseSegDataset):
         classes: str | Sequence[str],
         background_word: str | None = None,
         splits: Mapping[str, str] | str | None = None,
+        keep: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         names = list(label_list(classes))
+        groups = _splits(splits, names)
+        first = 0
         if background_word is not None:
-            names[0] = background_word
-            class_names(names)
-        metainfo = dict(classes=tuple(names), splits=_splits(splits, names))
+            names = list(class_names([background_word, *names]))
+            first = 1
+        self._kept = None
+        if keep is not None:
+            unknown = sorted(set(keep) - set(groups.values()))
+            if unknown:
+                raise ValueError(
+                    f'keep: {unknown} are no groups of splits; there are '
+                    f'{sorted(set(groups.values()))}'
+                )
+            kept = [i for i, name in enumerate(names) if i < first or groups.get(name) in keep]
+            self._kept = (len(names), kept)
+            names = [names[i] for i in kept]
+        metainfo = dict(classes=tuple(names), splits={n: groups[n] for n in names if n in groups})
         super().__init__(metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -78,9 +96,20 @@ class OpenVocabSegDataset(BaseSegDataset):
         rows = super().load_data_list()
         if not rows:
             raise FileNotFoundError(f'data_root: no *{self.img_suffix} in {folder}')
+        count = self._kept[0] if self._kept else len(self.metainfo['classes'])
         for row in rows:
-            row.update(num_classes=len(self.metainfo['classes']), ignore_index=self.ignore_index)
+            row.update(num_classes=count, ignore_index=self.ignore_index)
         return rows
+
+    def get_data_info(self, idx: int) -> dict:
+        """The host's; with ``keep`` there is a table from mask values to kept classes."""
+        row = super().get_data_info(idx)
+        if self._kept:
+            count, kept = self._kept
+            table = np.full(count, self.ignore_index, np.int64)
+            table[kept] = np.arange(len(kept))
+            row['label_table'] = table
+        return row
 
 
 def _splits(splits: Mapping[str, str] | str | None, names: Sequence[str]) -> dict[str, str]:

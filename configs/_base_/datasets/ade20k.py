@@ -3,7 +3,7 @@
 data_root = 'data/ade/ADEChallengeData2016'
 
 train_pipeline = [
-    dict(type='mmseg.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmclip.LoadSegMap'),
     dict(type='mmseg.RandomFlip', prob=0.5),
     dict(type='mmclip.RandomLongSideCrop', base_size=520, crop_size=480),
@@ -11,7 +11,7 @@ train_pipeline = [
 ]
 # Pictures keep their size: the evaluation over scales resizes them.
 test_pipeline = [
-    dict(type='mmseg.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmclip.LoadSegMap'),
     dict(type='mmseg.PackSegInputs'),
 ]

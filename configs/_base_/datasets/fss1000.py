@@ -2,7 +2,7 @@
 data_root = 'data/fss1000'
 
 train_pipeline = [
-    dict(type='mmseg.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmclip.LoadSegMap'),
     dict(type='mmclip.SquareResize', size=480),
     dict(type='mmseg.PackSegInputs', meta_keys=('img_path', 'ori_shape', 'img_shape', 'class_id')),

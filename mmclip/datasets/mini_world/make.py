@@ -19,10 +19,15 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmclip.datasets.mini_world import captions, classification, detection
+from mmclip.datasets.mini_world import captions, classification, detection, segmentation
 from mmclip.datasets.mini_world.world import World
 
-PARTS = {'detection': detection, 'captions': captions, 'classification': classification}
+PARTS = {
+    'detection': detection,
+    'captions': captions,
+    'classification': classification,
+    'segmentation': segmentation,
+}
 RECORD = 'checksums.json'
 FORMAT = 3  # raise it when the files of an existing seed change
 

@@ -80,6 +80,8 @@ class LoadSegMap(BaseTransform):
                 f'{int(offset)} to {count - 1 + offset} for {count} classes, and {ignore} for what '
                 'is ignored'
             )
+        if (table := results.pop('label_table', None)) is not None:
+            mask = table[np.where(ignored, 0, mask)]
         return np.where(ignored, ignore, mask)
 
     def _binary(self, mask: np.ndarray, results: dict[str, Any], ignore: int) -> np.ndarray:

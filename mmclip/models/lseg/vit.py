@@ -156,12 +156,15 @@ class DPTViT(BaseModule):
 
 def _build(model: str | dict) -> nn.Module:
     """A timm ViT without final norm and classifier, with random weights."""
-    options = dict(num_classes=0, global_pool='', final_norm=False)
+    options = dict(num_classes=0, final_norm=False)
     if isinstance(model, dict):
         norm = partial(nn.LayerNorm, eps=model.get('ln_eps', 1e-6))
         settings = {name: value for name, value in model.items() if name != 'ln_eps'}
         return VisionTransformer(**settings, **options, norm_layer=norm)
-    built = timm.create_model(model, pretrained=False, **options)
+    try:
+        built = timm.create_model(model, pretrained=False, **options)
+    except TypeError:  # other architectures do not know these options
+        built = None
     if not isinstance(built, VisionTransformer) or built.cls_token is None:
         raise ValueError(f'model: {model!r} is no plain ViT with a class token in timm')
     return built

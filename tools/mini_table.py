@@ -1,0 +1,281 @@
+"""Trains and tests the rows of a method's MiniWorld tables over several seeds; can be cut off.
+
+    python tools/mini_table.py configs/lseg/mini_table.yml --seeds 0 1 2 [--only RUN ...]
+
+Every run is tools/train.py, every row tools/test.py. What is done is kept below ``--work-dir`` and
+skipped the next time, a training that was cut off goes on, and a run whose config has changed since
+is made anew. A second process with the same arguments takes the runs that the first has not begun.
+At the end the tables are written into the method's README, between their markers::
+
+    <!-- mini_table: NAME -->
+    <!-- /mini_table -->
+
+The file::
+
+    readme: configs/lseg/README.md
+    runs:                                # trainings, once per seed
+      clip: {config: lseg/lseg_r18_mini.py}
+      start: {config: lseg/start_mini.py, seeds: 1}          # the first seed for all
+      other: {config: lseg/lseg_mini.py, options: {model.pretrained: '{start}'}}   # a checkpoint
+    tables:
+      NAME:
+        columns: {Base: seg/mIoU_base, Unseen: seg/mIoU_unseen}
+        rows:
+          - {name: 'LSeg', run: clip}                        # tested by its own config
+          - {name: 'shuffled words', run: clip, config: lseg/lseg_r18_mini_shuffled.py}
+          - {name: 'untrained', config: lseg/lseg_r18_mini.py, untrained: true}
+
+A cell is the mean over seeds, with the standard deviation behind ± (from two seeds on).
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+
+from mmclip import config_path
+
+TOOLS = Path(__file__).resolve().parent
+MARKER = r'(<!-- mini_table: {name} -->\n).*?(<!-- /mini_table -->)'
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a config with options, of which some may be the checkpoints of other runs."""
+
+    name: str
+    config: str
+    options: dict[str, Any] = field(default_factory=dict)
+    seeds: int | None = None  # 1: the first seed serves all
+
+    def seed(self, seeds: list[int], seed: int) -> int:
+        return seeds[0] if self.seeds == 1 else seed
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """The file, checked.
+
+    Raises:
+        ValueError: a row names no run, or a run an unknown key.
+    """
+    plan = yaml.safe_load(path.read_text())
+    runs = {name: Run(name, **row) for name, row in plan['runs'].items()}
+    for title, table in plan['tables'].items():
+        for row in table['rows']:
+            if row.get('run') not in runs and not row.get('untrained'):
+                raise ValueError(
+                    f'{path}: table {title}, row {row["name"]!r}: run {row.get("run")!r} is '
+                    f'none of {", ".join(runs)}'
+                )
+    return {**plan, 'runs': runs}
+
+
+def digest(config: str, options: dict[str, Any]) -> str:
+    """Tells a config with its options from any other."""
+    loaded = Config.fromfile(config_path(config))
+    loaded.merge_from_dict(options)
+    return hashlib.sha256(loaded.pretty_text.encode()).hexdigest()[:16]
+
+
+def call(tool: str, arguments: list[str], options: dict[str, Any], log: Path) -> None:
+    """Run a tool; its output goes to a file.
+
+    Raises:
+        RuntimeError: it failed; the message ends with its last lines.
+    """
+    command = [sys.executable, str(TOOLS / tool), *arguments]
+    if options:
+        command += ['--cfg-options', *(f'{k}={v}' for k, v in options.items())]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open('a') as stream:
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        tail = ''.join(log.read_text().splitlines(keepends=True)[-15:])
+        raise RuntimeError(f'{" ".join(command)} ended with {done.returncode}:\n{tail}')
+
+
+class Table:
+    """Everything of one file below one working folder."""
+
+    def __init__(self, path: Path, work_dir: Path, seeds: list[int]) -> None:
+        self.plan = read_plan(path)
+        self.runs: dict[str, Run] = self.plan['runs']
+        self.work_dir = work_dir / path.parent.name
+        self.seeds = seeds
+
+    def folder(self, run: Run, seed: int) -> Path:
+        return self.work_dir / run.name / f'seed{run.seed(self.seeds, seed)}'
+
+    def checkpoint(self, name: str, seed: int) -> Path:
+        """The last checkpoint of a finished run."""
+        folder = self.folder(self.runs[name], seed)
+        return Path((folder / 'last_checkpoint').read_text().strip())
+
+    def options(self, options: dict[str, Any], seed: int) -> dict[str, Any]:
+        """Options with ``{name}`` replaced by the checkpoint of that run."""
+        return {
+            key: re.sub(
+                r'^\{(\w+)\}$', lambda match: str(self.checkpoint(match[1], seed)), str(value)
+            )
+            if isinstance(value, str)
+            else value
+            for key, value in options.items()
+        }
+
+    def needs(self, run: Run) -> list[str]:
+        found = (re.fullmatch(r'\{(\w+)\}', str(value)) for value in run.options.values())
+        return [match[1] for match in found if match]
+
+    def train(self, name: str, seed: int) -> bool:
+        """Train a run and what it starts from; False if another process is at it."""
+        run = self.runs[name]
+        if not all(self.train(other, seed) for other in self.needs(run)):
+            return False
+        own = run.seed(self.seeds, seed)
+        folder = self.folder(run, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(folder / '.lock', timeout=0):
+                options = {**self.options(run.options, seed), 'randomness.seed': own}
+                record, key = folder / 'trained.json', digest(run.config, options)
+                known = json.loads(record.read_text()) if record.is_file() else {}
+                if known.get('config') == key and 'seconds' in known:
+                    return True
+                # The same config goes on where it was cut off; another one starts anew.
+                resume = ['--resume'] if known.get('config') == key else []
+                record.write_text(json.dumps(dict(config=key)))
+                print(f'train {name}, seed {own} -> {folder}', flush=True)
+                start = time.perf_counter()
+                arguments = [config_path(run.config), '--work-dir', str(folder), *resume]
+                call('train.py', list(map(str, arguments)), options, folder / 'train.log')
+                seconds = time.perf_counter() - start
+                record.write_text(json.dumps(dict(config=key, seconds=round(seconds))))
+                print(f'  {seconds / 60:.1f} minutes', flush=True)
+        except Timeout:
+            print(f'train {name}, seed {own}: another process is at it', flush=True)
+            return False
+        return True
+
+    def test(self, row: dict[str, Any], seed: int) -> dict[str, float] | None:
+        """Metrics of a row; None if its training is not done."""
+        run = self.runs.get(row.get('run'))
+        if run is not None and not self.train(run.name, seed):
+            return None
+        config = row.get('config') or run.config
+        options = {**row.get('options', {}), 'randomness.seed': seed}
+        folder = self.folder(run, seed) if run else self.work_dir / 'untrained' / f'seed{seed}'
+        key = digest(config, options)
+        if run is not None:
+            key += '-' + json.loads((folder / 'trained.json').read_text())['config']
+        record = folder / 'tests' / f'{key}.json'
+        if not record.is_file():
+            print(f'test {row["name"]}, seed {seed}', flush=True)
+            checkpoint = self.checkpoint(run.name, seed) if run else self.untrained(config, folder)
+            place = folder / 'tests' / key
+            arguments = [str(config_path(config)), str(checkpoint), '--work-dir', str(place)]
+            call('test.py', arguments, options, folder / 'test.log')
+            metrics = newest_metrics(place)
+            record.write_text(json.dumps(dict(name=row['name'], **metrics), indent=1))
+        return json.loads(record.read_text())
+
+    def untrained(self, config: str, folder: Path) -> Path:
+        """A checkpoint of the model as it is initialised."""
+        import torch
+        from mmengine.registry import MODELS, init_default_scope
+
+        loaded = Config.fromfile(config_path(config))
+        init_default_scope(loaded.default_scope)
+        torch.manual_seed(int(folder.name.removeprefix('seed')))
+        model = MODELS.build(loaded.model)
+        model.init_weights()
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(dict(state_dict=model.state_dict(), meta={}), folder / 'untrained.pth')
+        return folder / 'untrained.pth'
+
+    def write(self, results: dict[str, list]) -> None:
+        """Put the tables between their markers."""
+        readme = Path(self.plan['readme'])
+        text = readme.read_text()
+        for name, rows in results.items():
+            table = markdown(self.plan['tables'][name]['columns'], rows)
+            pattern = re.compile(MARKER.format(name=re.escape(name)), re.DOTALL)
+            if not pattern.search(text):
+                raise ValueError(f'{readme} has no line <!-- mini_table: {name} -->')
+            text = pattern.sub(lambda match, table=table: match[1] + table + match[2], text)
+        readme.write_text(text)
+        print(f'{readme} written')
+
+
+def newest_metrics(folder: Path) -> dict[str, float]:
+    """What tools/test.py wrote: ``<time>/<time>.json``."""
+    files = sorted(path for path in folder.glob('*/*.json') if path.stem == path.parent.name)
+    if not files:
+        raise RuntimeError(f'tools/test.py left no metrics in {folder}')
+    return json.loads(files[-1].read_text())
+
+
+def cell(values: list[float]) -> str:
+    """'61.3 ± 2.0'; one value alone stands without a spread."""
+    if not values:
+        return '-'
+    mean = f'{statistics.fmean(values):.1f}'
+    return f'{mean} ± {statistics.stdev(values):.1f}' if len(values) > 1 else mean
+
+
+def markdown(columns: dict[str, str], rows: list[tuple[str, list[dict]]]) -> str:
+    """A table: the name of each row, then a cell per column; the last column counts the seeds."""
+    lines = [f'| | {" | ".join(columns)} | seeds |', '|---' * (len(columns) + 2) + '|']
+    for name, metrics in rows:
+        cells = [cell([m[key] for m in metrics if key in m]) for key in columns.values()]
+        lines.append(f'| {name} | {" | ".join(cells)} | {len(metrics)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('plan', type=Path, help='e.g. configs/lseg/mini_table.yml')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--only', nargs='+', metavar='RUN', help='rows of these runs only')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/mini_table'))
+    parser.add_argument('--no-readme', action='store_true', help='print the tables only')
+    options = parser.parse_args(arguments)
+    try:
+        table = Table(options.plan, options.work_dir, options.seeds)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f'mini_table: {error}', file=sys.stderr)
+        return 1
+    results: dict[str, list] = {name: [] for name in table.plan['tables']}
+    failed = 0
+    for name, content in table.plan['tables'].items():
+        for row in content['rows']:
+            if options.only and row.get('run') not in options.only:
+                continue
+            found = []
+            for seed in options.seeds:
+                try:
+                    found.append(table.test(row, seed))
+                except RuntimeError as error:
+                    failed += 1
+                    print(f'mini_table: {row["name"]}, seed {seed}: {error}', file=sys.stderr)
+            results[name].append((row['name'], [metrics for metrics in found if metrics]))
+        print(f'{name}\n{markdown(content["columns"], results[name])}', flush=True)
+    if not options.no_readme and not options.only:
+        table.write(results)
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
