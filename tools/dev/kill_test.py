@@ -1,10 +1,9 @@
 """Shows that a killed run ends as one that was not: python tools/dev/kill_test.py [--kills 10] …
 
 Trains a config once without interruption. Then trains it again, killed by SIGKILL at random moments
-(of the whole run, so also while it starts or validates) and at least once while a checkpoint is being
-written, each time gone on with --resume. At the end the weights, the averaged weights and the state
-of the optimizer must be the same in every bit. One process, on the CPU (or on one GPU with
---cfg-options randomness.deterministic=True).
+(also while it starts) and several times while a checkpoint is being written, each time gone on with
+--resume. At the end the weights, the averaged weights and the optimizer's state must be the same in
+every bit. One process on the CPU (or on a GPU: --cfg-options randomness.deterministic=True).
 
     python tools/dev/kill_test.py --config configs/vild/vild_text_r18_mini.py --iters 30
 """
@@ -33,6 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--interval', type=int, default=3, help='iterations between checkpoints')
     parser.add_argument('--kills', type=int, default=10)
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument('--validate', action='store_true', help='validate at the end too')
     parser.add_argument('--work-dir', default='work_dirs/kill_test')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='as those of tools/train.py')
     return parser.parse_args()
@@ -46,6 +46,7 @@ def start(args: argparse.Namespace, work_dir: Path) -> subprocess.Popen:
         f'train_cfg.val_interval={args.iters}',
         f'default_hooks.checkpoint.interval={args.interval}',
         'default_hooks.checkpoint.by_epoch=False',
+        *([] if args.validate else [f'val_{x}=None' for x in ('cfg', 'dataloader', 'evaluator')]),
         *args.cfg_options,
     ]
     command = [sys.executable, str(ROOT / 'tools/train.py'), args.config, '--resume']
@@ -60,9 +61,10 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def state(work_dir: Path) -> str:
+def saved(work_dir: Path) -> int:
+    """Iterations in the newest checkpoint."""
     last = work_dir / 'last.pth'
-    return os.readlink(last) if last.is_symlink() else 'no checkpoint yet'
+    return int(Path(os.readlink(last)).stem.split('_')[1]) if last.is_symlink() else 0
 
 
 def kill_at(process: subprocess.Popen, seconds: float) -> bool:
@@ -126,35 +128,40 @@ def main() -> None:
     reference, ours = root / 'uninterrupted', root / 'killed'
 
     begin = time.monotonic()
-    finish(start(args, reference), reference)
+    process, first = start(args, reference), 0.0
+    while process.poll() is None:
+        first = first or (time.monotonic() - begin if saved(reference) else 0.0)
+        time.sleep(0.01)
+    finish(process, reference)
     seconds = time.monotonic() - begin
-    print(f'uninterrupted run: {args.iters} iterations in {seconds:.0f} s', flush=True)
+    each = (seconds - first) / max(args.iters - args.interval, 1)
+    starting = first - args.interval * each
+    print(f'uninterrupted: {args.iters} iterations in {seconds:.0f} s, {starting:.0f} s to start')
 
     rng = random.Random(args.seed)
     killed = written = 0
     while killed < args.kills:
-        before = state(ours)
+        before = saved(ours)
         process = start(args, ours)
-        in_write = written == 0 or rng.random() < 0.3
-        if in_write:
+        if written == 0 or rng.random() < 0.3:
             done = kill_in_write(process, ours)
         else:
-            done = kill_at(process, rng.uniform(0, seconds))
+            done = kill_at(process, rng.uniform(0, starting + (args.iters - before) * each))
         if not done:
             finish(process, ours)
-            print('the run reached its end between kills: it starts anew')
             if differences(ours / 'last.pth', reference / 'last.pth'):
                 break
+            print('reached its end, the same in every bit; it starts anew', flush=True)
             shutil.rmtree(ours)
             continue
-        killed, written = killed + 1, written + in_write
-        partial = [path.name for path in ours.glob('.*.partial')]
-        how = f'while writing {", ".join(partial)}' if partial else 'at a random moment'
-        print(f'kill {killed:2}: {how}; started from {before}, left {state(ours)}', flush=True)
+        partial = [path.name for path in ours.glob('.*.pth.partial')]
+        killed, written = killed + 1, written + bool(partial)
+        how = f'while writing {partial[0]}' if partial else 'at a random moment'
+        print(f'kill {killed:2}: from iteration {before}, {how}; {saved(ours)} saved', flush=True)
     finish(start(args, ours), ours)
 
     wrong = differences(ours / 'last.pth', reference / 'last.pth')
-    print(f'{killed} kills, {written} of them aimed at a checkpoint being written')
+    print(f'{killed} kills, {written} of them while a checkpoint was being written')
     if wrong:
         print(f'DIFFERENT in {len(wrong)} entries, e.g. {wrong[0]}')
         sys.exit(1)
