@@ -53,7 +53,7 @@ stages = [
 ]
 model = dict(
     roi_head=dict(
-        type='mmdet.CascadeRoIHead',
+        type='mmclip.ViLDCascadeRoIHead',
         num_stages=3,
         stage_loss_weights=[1, 0.5, 0.25],
         bbox_head=dict(_delete_=True),

@@ -2,3 +2,7 @@
 # Train: tools/dist_train.sh configs/vild/vild_text_r50_lvis.py 8 --auto-scale-lr
 # Effective batch 256. Figures are the paper's.
 _base_ = './vild_r50_lvis.py'
+custom_hooks = [dict(type='mmclip.VocabularyHook')]
+model = dict(roi_head=dict(loss_distill=None))
+train_pipeline = [*_base_.train_pipeline[:-2], dict(type='mmdet.PackDetInputs')]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
