@@ -29,6 +29,7 @@ from mmclip.models.vild.distill_loss import L1DistillLoss
 from mmclip.models.vild.layers import BiasedConv2d, SameConv2d
 from mmclip.models.vild.mask_head import ViLDMaskHead
 from mmclip.models.vild.neck import EndNormFPN
+from mmclip.models.vild.roi_extractor import CentreRoIExtractor
 from mmclip.models.vild.roi_head import ViLDCascadeRoIHead, ViLDRoIHead
 from mmclip.models.vild.rpn_head import SepBNRPNHead
 
@@ -51,6 +52,7 @@ __all__ = [
     'TextEmbeddingClassifier',
     # ViLD
     'BiasedConv2d',
+    'CentreRoIExtractor',
     'EndNormFPN',
     'L1DistillLoss',
     'PlusOneBBoxCoder',
