@@ -8,153 +8,137 @@ token. Two things follow, both exact:
 - the keys and values of what texts have in common at their start ('a photo of the small') are the
   same for every name: compute them once per template and share them.
 
-What a tower allows is read from the tower (:func:`causal_tower`): bidirectional ones, CoCa's with
-its appended class token, Hugging Face ones and custom blocks allow neither.
+What a tower allows is read from the tower (:func:`mmclip.models.common.causal_tower.causal_tower`):
+bidirectional ones, CoCa's with its appended class token, Hugging Face ones and custom blocks allow
+neither.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import nn
 
-TOKENS_PER_BATCH = 4096
+from mmclip.models.common.causal_tower import CausalTower, causal_tower
+
+CPU_TOKENS = 1024  # activations stay in the caches
+ACCELERATOR_TOKENS = 32768
+
+
+def tokens_per_batch(device: torch.device) -> int:
+    """Tokens that are run at once."""
+    return CPU_TOKENS if device.type == 'cpu' else ACCELERATOR_TOKENS
 
 
 @dataclass(frozen=True)
-class CausalTower:
-    """The parts of a text tower that the fast path uses."""
-
-    token_embedding: nn.Embedding
-    positional_embedding: torch.Tensor
-    blocks: tuple[ResidualAttentionBlock, ...]
-    ln_final: nn.Module
-    projection: nn.Linear | torch.Tensor | None
-    eos_id: int | None  # None: the end token is the one with the highest id
-
-    def end_of(self, ids: torch.Tensor) -> torch.Tensor:
-        """(N, T) token ids -> (N,) position that the feature is read from."""
-        if self.eos_id is None:
-            return ids.argmax(1)
-        return (ids == self.eos_id).int().argmax(1)
-
-    @property
-    def embed_dim(self) -> int:
-        """D of the features."""
-        if self.projection is None:
-            return self.positional_embedding.shape[1]
-        if isinstance(self.projection, nn.Linear):
-            return self.projection.out_features
-        return self.projection.shape[1]
-
-
-def _is_plain(block: nn.Module) -> bool:
-    """Whether a block computes what :func:`_block` does: no adapter, no cross attention."""
-    return (
-        type(block) is ResidualAttentionBlock
-        and type(block.attn) is nn.MultiheadAttention
-        and block.attn.in_proj_bias is not None
-        and block.attn.bias_k is None
-        and not hasattr(block, 'ln_1_kv')
-    )
-
-
-def causal_tower(clip: nn.Module) -> CausalTower | None:
-    """The parts if the tower is causal and reads its end token, else None.
+class _Job:
+    """N texts of S tokens each, behind P tokens whose keys and values are known.
 
     Args:
-        clip: An open_clip ``CLIP``, ``CustomTextCLIP`` or ``CoCa``.
+        ids: (N, S).
+        start: P.
+        owner: (N,) which of the prefixes of length P stands before a text.
+        place: (N,) row of the result. Prefixes have neither: only their keys and values are wanted.
     """
-    tower = getattr(clip, 'text', clip)
-    pool = getattr(tower, 'text_pool_type', None) or getattr(tower, 'pool_type', None)
-    mask = getattr(tower, 'attn_mask', None)
-    transformer = getattr(tower, 'transformer', None)
-    blocks = tuple(getattr(transformer, 'resblocks', ()))
-    plain = (
-        pool in ('argmax', 'eos')
-        and isinstance(mask, torch.Tensor)
-        and torch.equal(mask, torch.full_like(mask, float('-inf')).triu_(1))
-        and getattr(tower, 'cls_emb', None) is None
-        and not getattr(tower, 'use_pad_mask', False)
-        and hasattr(transformer, 'resblocks')
-        and all(map(_is_plain, blocks))
-    )
-    if not plain:
-        return None
-    eos_id = getattr(tower, 'text_eos_id', getattr(tower, 'eos_id', None))
-    return CausalTower(
-        tower.token_embedding,
-        tower.positional_embedding,
-        blocks,
-        tower.ln_final,
-        tower.text_projection,
-        eos_id if pool == 'eos' else None,
-    )
+
+    ids: torch.Tensor
+    start: int = 0
+    owner: torch.Tensor | None = None
+    place: torch.Tensor | None = None
+
+    def split(self, tokens: int) -> list['_Job']:
+        """The same texts in jobs of at most so many tokens (or of one text)."""
+        step = max(1, tokens // self.ids.shape[1])
+        parts = zip(
+            self.ids.split(step), self.owner.split(step), self.place.split(step), strict=True
+        )
+        return [_Job(ids, self.start, owner, place) for ids, owner, place in parts]
+
+    def mask(self, device: torch.device) -> torch.Tensor:
+        """(S, P + S), true where a token sees another."""
+        size = (self.ids.shape[1], self.start + self.ids.shape[1])
+        return torch.ones(size, dtype=torch.bool, device=device).tril(self.start)
 
 
-def _qkv(block: ResidualAttentionBlock, x: torch.Tensor, parts: slice) -> list[torch.Tensor]:
-    """Queries, keys and values, or a part of them, of (N, T, C): each (N, heads, T, C / heads)."""
-    attention = block.attn
-    width = attention.embed_dim
-    rows = slice((parts.start or 0) * width, (parts.stop or 3) * width)
-    out = F.linear(x, attention.in_proj_weight[rows], attention.in_proj_bias[rows])
-    shape = (*x.shape[:2], -1, attention.num_heads, width // attention.num_heads)
-    return list(out.view(shape).permute(2, 0, 3, 1, 4))
+# Keys and values (N, heads, P, C / heads) of prefixes, by their length and by block.
+_States = dict[int, list[tuple[torch.Tensor, torch.Tensor]]]
 
 
-def _block(
+def _attend(
     block: ResidualAttentionBlock,
     x: torch.Tensor,
-    prefix: tuple[torch.Tensor, torch.Tensor] | None,
-    *,
-    only_last: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One block over (N, S, C) behind a prefix whose keys and values are known.
+    queries: torch.Tensor | None,
+    index: int,
+    jobs: Sequence[_Job],
+    masks: Sequence[torch.Tensor],
+    states: _States,
+    keep: bool,
+) -> torch.Tensor:
+    """Attention of all jobs: what is linear for all tokens at once, the rest job by job."""
+    attention = block.attn
+    width, heads = attention.embed_dim, attention.num_heads
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    sizes = [job.ids.numel() for job in jobs]
+    if queries is None:
+        q, k, v = F.linear(x, weight, bias).chunk(3, 1)
+    else:  # the last block: only the last token of each text is asked for
+        k, v = F.linear(x, weight[width:], bias[width:]).chunk(2, 1)
+        q = F.linear(x[queries], weight[:width], bias[:width])
+    asked = sizes if queries is None else [len(job.ids) for job in jobs]
+    out = []
+    parts = zip(jobs, masks, q.split(asked), k.split(sizes), v.split(sizes), strict=True)
+    for job, mask, *rows in parts:
+        q, k, v = (t.view(len(job.ids), -1, heads, width // heads).transpose(1, 2) for t in rows)
+        if keep:
+            states.setdefault(job.ids.shape[1], []).append((k, v))
+        if job.start:
+            before = states[job.start][index]
+            k, v = torch.cat([before[0][job.owner], k], 2), torch.cat([before[1][job.owner], v], 2)
+        attended = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask if queries is None else None
+        )
+        out.append(attended.transpose(1, 2).reshape(-1, width))
+    return attention.out_proj(torch.cat(out))
+
+
+def _run(
+    tower: CausalTower, jobs: Sequence[_Job], states: _States, *, keep: bool = False
+) -> torch.Tensor:
+    """All blocks over the tokens of all jobs, one after the other in one (M, C) matrix.
+
+    Args:
+        tower: The tower.
+        jobs: What to run.
+        states: Of the prefixes; with ``keep``, the jobs are prefixes and theirs are put in.
+        keep: See ``states``.
 
     Returns:
-        The new x, and the keys and values of its positions. With ``only_last`` the new x holds the
-        last position only: (N, 1, C).
+        (sum of N, C): the last token of each text behind the last block.
     """
-    normed = block.ln_1(x)
-    if only_last:
-        k, v = _qkv(block, normed, slice(1, 3))
-        (q,) = _qkv(block, normed[:, -1:], slice(0, 1))
-        x = x[:, -1:]
-    else:
-        q, k, v = _qkv(block, normed, slice(0, 3))
-    keys, values = k, v
-    if prefix is not None:
-        keys, values = torch.cat([prefix[0], k], 2), torch.cat([prefix[1], v], 2)
-    mask = None
-    if q.shape[2] > 1:
-        size = (q.shape[2], keys.shape[2])
-        mask = torch.ones(size, dtype=torch.bool, device=x.device).tril(size[1] - size[0])
-    attended = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-    attended = attended.transpose(1, 2).flatten(2)  # (N, S, C)
-    x = x + block.ls_1(block.attn.out_proj(attended))
-    return x + block.ls_2(block.mlp(block.ln_2(x))), k, v
-
-
-def _embed(tower: CausalTower, ids: torch.Tensor, start: int) -> torch.Tensor:
-    dtype = tower.blocks[0].get_weight_dtype()
-    positions = tower.positional_embedding[start : start + ids.shape[1]]
-    return tower.token_embedding(ids).to(dtype) + positions.to(dtype)
-
-
-def _prefix_states(tower: CausalTower, ids: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
-    """Keys and values of (N, P) prefixes in every block."""
-    x, states = _embed(tower, ids, 0), []
+    dtype, device = tower.blocks[0].get_weight_dtype(), tower.positional_embedding.device
+    masks = [job.mask(device) for job in jobs]
+    positions = [tower.positional_embedding[j.start : j.start + j.ids.shape[1]] for j in jobs]
+    x = tower.token_embedding(torch.cat([job.ids.flatten() for job in jobs])).to(dtype)
+    x = x + torch.cat(
+        [p.to(dtype).repeat(len(job.ids), 1) for p, job in zip(positions, jobs, strict=True)]
+    )
+    lengths = torch.tensor([job.ids.shape[1] for job in jobs])
+    counts = torch.tensor([len(job.ids) for job in jobs])
+    last = (lengths.repeat_interleave(counts).cumsum(0) - 1).to(device)
     for index, block in enumerate(tower.blocks):
-        x, k, v = _block(block, x, None, only_last=index + 1 == len(tower.blocks))
-        states.append((k, v))
-    return states
+        queries = last if index + 1 == len(tower.blocks) else None
+        attended = _attend(block, block.ln_1(x), queries, index, jobs, masks, states, keep)
+        x = (x if queries is None else x[queries]) + block.ls_1(attended)
+        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+    return x
 
 
 def _finish(tower: CausalTower, x: torch.Tensor) -> torch.Tensor:
-    x = tower.ln_final(x[:, -1])
+    x = tower.ln_final(x)
     if tower.projection is None:
         return x
     if isinstance(tower.projection, nn.Linear):
@@ -169,6 +153,31 @@ def _common_prefix(ids: torch.Tensor, ends: torch.Tensor) -> int:
     return min(shared, int(ends.min()))
 
 
+def _jobs(tower: CausalTower, groups: Sequence[torch.Tensor]) -> tuple[list[_Job], list[_Job]]:
+    """The prefixes of all groups by length, and what follows them by both lengths."""
+    prefixes = defaultdict(list)  # P -> ids
+    suffixes = defaultdict(list)  # (P, S) -> (ids, owner, place)
+    offset = 0
+    for ids in groups:
+        if len(ids):
+            ends = tower.end_of(ids)
+            shared = _common_prefix(ids, ends)
+            owner = len(prefixes[shared])
+            prefixes[shared].append(ids[0, :shared])
+            lengths = ends + 1 - shared
+            for length in lengths.unique().tolist():
+                rows = (lengths == length).nonzero()[:, 0]
+                part = ids[rows, shared : shared + length]
+                suffixes[shared, length].append((part, torch.full_like(rows, owner), offset + rows))
+        offset += len(ids)
+    heads = [_Job(torch.stack(ids)) for length, ids in sorted(prefixes.items()) if length]
+    tails = []
+    for (shared, _), parts in sorted(suffixes.items()):
+        ids, owner, place = map(torch.cat, zip(*parts, strict=True))
+        tails.append(_Job(ids, shared, owner, place))
+    return heads, tails
+
+
 @torch.no_grad()
 def encode_causal(tower: CausalTower, groups: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Features of texts that come in groups with a common start.
@@ -181,57 +190,50 @@ def encode_causal(tower: CausalTower, groups: Sequence[torch.Tensor]) -> list[to
         (N_g, D) features per group, not normalised; equal to the tower's own up to rounding.
     """
     device = tower.positional_embedding.device
-    jobs = defaultdict(list)  # (prefix length, suffix length) -> (group, rows)
-    prefixes = defaultdict(dict)  # prefix length -> group -> its prefix
+    groups = [ids.to(device) for ids in groups]
+    counts = [len(ids) for ids in groups]
     dtype = tower.blocks[0].get_weight_dtype()
-    results = [torch.empty(len(ids), tower.embed_dim, device=device, dtype=dtype) for ids in groups]
-    for index, ids in enumerate(groups):
-        if not len(ids):
-            continue
-        ends = tower.end_of(ids)
-        shared = _common_prefix(ids, ends)
-        if shared:
-            prefixes[shared][index] = ids[0, :shared]
-        suffix = ends + 1 - shared
-        for length in suffix.unique().tolist():
-            jobs[shared, length].append((index, (suffix == length).nonzero()[:, 0]))
-
-    for shared in sorted({key[0] for key in jobs}):
-        states, place = None, {}
-        if shared:
-            place = {group: row for row, group in enumerate(prefixes[shared])}
-            stacked = torch.stack(list(prefixes[shared].values())).to(device)
-            states = _prefix_states(tower, stacked)
-        for (prefix_length, length), parts in jobs.items():
-            if prefix_length != shared:
-                continue
-            ids = torch.cat([groups[g][rows, shared : shared + length] for g, rows in parts])
-            owner = torch.tensor([place.get(g, 0) for g, _ in parts])
-            owner = owner.repeat_interleave(torch.tensor([len(rows) for _, rows in parts]))
-            step = max(1, TOKENS_PER_BATCH // length)
-            features = torch.cat(
-                [
-                    _encode_suffixes(tower, chunk.to(device), states, own.to(device), shared)
-                    for chunk, own in zip(ids.split(step), owner.split(step), strict=True)
-                ]
-            )
-            start = 0
-            for group, rows in parts:
-                results[group][rows.to(device)] = features[start : start + len(rows)].to(dtype)
-                start += len(rows)
-    return results
+    result = torch.empty(sum(counts), tower.embed_dim, device=device, dtype=dtype)
+    heads, tails = _jobs(tower, groups)
+    states: _States = {}
+    if heads:
+        _run(tower, heads, states, keep=True)
+    for pack in _packs(tails, tokens_per_batch(device)):
+        features = _finish(tower, _run(tower, pack, states))
+        result[torch.cat([job.place for job in pack])] = features.to(dtype)
+    return list(result.split(counts)) if groups else []
 
 
-def _encode_suffixes(
-    tower: CausalTower,
-    ids: torch.Tensor,
-    states: list[tuple[torch.Tensor, ...]] | None,
-    owner: torch.Tensor,
-    start: int,
-) -> torch.Tensor:
-    """(N, S) suffix ids, each behind the prefix ``owner`` -> (N, D)."""
-    x = _embed(tower, ids, start)
-    for index, block in enumerate(tower.blocks):
-        prefix = None if states is None else (states[index][0][owner], states[index][1][owner])
-        x, _, _ = _block(block, x, prefix, only_last=index + 1 == len(tower.blocks))
-    return _finish(tower, x)
+def _packs(jobs: Sequence[_Job], tokens: int) -> Iterator[list[_Job]]:
+    """Jobs, split where they are too large, in packs of about so many tokens."""
+    pack: list[_Job] = []
+    size = 0
+    for job in chain.from_iterable(whole.split(tokens) for whole in jobs):
+        if pack and size + job.ids.numel() > tokens:
+            yield pack
+            pack, size = [], 0
+        pack.append(job)
+        size += job.ids.numel()
+    if pack:
+        yield pack
+
+
+def encode_tokens(clip: nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """Features of token ids with gradients, not normalised; a causal tower skips the padding.
+
+    Shapes:
+        (N, T) -> (N, D).
+    """
+    tower = causal_tower(clip)
+    if tower is None:
+        return clip.encode_text(ids)
+    ends = tower.end_of(ids)
+    length = int(ends.max()) + 1 if len(ids) else 1
+    x = tower.token_embedding(ids[:, :length]) + tower.positional_embedding[:length]
+    mask = x.new_full((length, length), float('-inf')).triu_(1)
+    for block in tower.blocks:
+        x = block(x, attn_mask=mask)
+    x = tower.ln_final(x[torch.arange(len(ids), device=ids.device), ends])
+    if tower.projection is None:
+        return x
+    return tower.projection(x) if isinstance(tower.projection, nn.Linear) else x @ tower.projection

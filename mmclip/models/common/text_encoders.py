@@ -13,7 +13,8 @@ from open_clip import SimpleTokenizer, image_transform
 from PIL import Image
 from torch import nn
 
-from mmclip.models.common.causal_text import TOKENS_PER_BATCH, causal_tower, encode_causal
+from mmclip.models.common.causal_text import encode_causal, tokens_per_batch
+from mmclip.models.common.causal_tower import causal_tower
 from mmclip.models.common.clip_loading import (
     build_clip,
     clip_embed_dim,
@@ -112,14 +113,15 @@ class CLIPTextEncoder(BaseModule):
         if tower is not None:
             return encode_causal(tower, groups)
         device = next(self.clip.parameters()).device
+        rows = [max(1, tokens_per_batch(device) // ids.shape[1]) for ids in groups]
         return [
             torch.cat(
                 [
                     self.clip.encode_text(chunk.to(device), normalize=False)
-                    for chunk in ids.split(max(1, TOKENS_PER_BATCH // ids.shape[1]))
+                    for chunk in ids.split(count)
                 ]
             )
-            for ids in groups
+            for ids, count in zip(groups, rows, strict=True)
         ]
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:

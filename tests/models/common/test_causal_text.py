@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmclip.models.common.causal_text import causal_tower, encode_causal
+from mmclip.models.common.causal_text import encode_causal
+from mmclip.models.common.causal_tower import causal_tower
 from mmclip.models.common.clip_loading import build_clip
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 
@@ -202,7 +203,7 @@ def test_batches_of_any_size_agree(monkeypatch):
     clip = build(PLAIN)
     ids = sentences(40, 14)
     (whole,) = encode_causal(causal_tower(clip), [ids])
-    monkeypatch.setattr('mmclip.models.common.causal_text.TOKENS_PER_BATCH', 8)
+    monkeypatch.setattr('mmclip.models.common.causal_text.CPU_TOKENS', 8)
     (pieces,) = encode_causal(causal_tower(clip), [ids])
     torch.testing.assert_close(pieces, whole, atol=1e-6, rtol=1e-6)
 

@@ -12,7 +12,8 @@ from PIL import Image
 from mmclip.evaluation.top_k_accuracy import top_k_hits
 from mmclip.models.clip_zero_shot.classifier import clip_data_preprocessor
 from mmclip.models.clip_zero_shot.convert import convert
-from mmclip.models.common.causal_text import causal_tower, encode_causal
+from mmclip.models.common.causal_text import encode_causal
+from mmclip.models.common.causal_tower import causal_tower
 from mmclip.models.common.clip_backbones import OpenCLIPBackbone
 from mmclip.models.common.clip_config_of import clip_config_of, clip_config_of_hugging_face
 from mmclip.models.common.clip_dense import resize_position_embedding
