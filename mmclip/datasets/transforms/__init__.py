@@ -11,6 +11,7 @@ from mmclip.datasets.transforms.teacher_embeddings import (
     LoadTeacherEmbeddings,
     PackTeacherRegions,
 )
+from mmclip.datasets.transforms.tf_resize import TFResize
 
 __all__ = [
     'CLIPRandomCrop',
@@ -24,4 +25,5 @@ __all__ = [
     'RandomLongSideCrop',
     'ShortSideCenterCrop',
     'SquareResize',
+    'TFResize',
 ]
