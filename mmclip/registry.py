@@ -12,6 +12,7 @@ from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -32,6 +33,7 @@ METRICS = _child(MMENGINE_METRICS, 'mmclip.evaluation')
 HOOKS = _child(MMENGINE_HOOKS, 'mmclip.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'mmclip.engine')
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'mmclip.engine.bfloat16')
+PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'mmclip.engine.warmup_cosine')
 STRATEGIES = _child(MMENGINE_STRATEGIES, 'mmclip.engine.sharding')
 VISUALIZERS = _child(MMENGINE_VISUALIZERS, 'mmclip.visualization')
 INFERENCERS = _child(MMENGINE_INFERENCERS, 'mmclip.apis')

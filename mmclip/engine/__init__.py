@@ -1,6 +1,7 @@
 """Hooks, loops and samplers: what MMEngine lacks."""
 
 from mmclip.engine.checkpoint_hook import AtomicCheckpointHook
+from mmclip.engine.contrastive_batch_hook import ContrastiveBatchHook
 from mmclip.engine.finite_loss_hook import FiniteLossHook
 from mmclip.engine.parameter_table_hook import ParameterTableHook
 from mmclip.engine.preemption_hook import PreemptionHook
@@ -10,6 +11,7 @@ from mmclip.engine.vocabulary_hook import VocabularyHook
 
 __all__ = [
     'AtomicCheckpointHook',
+    'ContrastiveBatchHook',
     'ExactResumeHook',
     'FiniteLossHook',
     'ParameterTableHook',

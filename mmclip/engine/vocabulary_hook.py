@@ -22,6 +22,8 @@ class VocabularyHook(Hook):
             :func:`mmclip.models.common.example_pictures.encode_examples`.
         shuffle_seed: A control: testing gives every class the embedding of another one, drawn by
             this seed. An open-vocabulary model must fail under it.
+        shuffle_keep: Names that keep their place then: a background that no word stands for.
+        train: Whether training has classes; a model that learns from captions has none.
     """
 
     priority = 'VERY_HIGH'
@@ -32,10 +34,14 @@ class VocabularyHook(Hook):
         prompts: str | Sequence[str] | None = None,
         examples: Mapping[str, Any] | str | Path | None = None,
         shuffle_seed: int | None = None,
+        shuffle_keep: Sequence[str] = (),
+        train: bool = True,
     ) -> None:
         self.prompts = prompts
         self.examples = examples
         self.shuffle_seed = shuffle_seed
+        self.shuffle_keep = tuple(shuffle_keep)
+        self.train = train
 
     def _set(self, runner: Runner, dataset: Any, *, shuffle: bool = False) -> None:
         names = getattr(dataset, 'metainfo', {}).get('classes')
@@ -46,7 +52,10 @@ class VocabularyHook(Hook):
             )
         names = list(names)
         if shuffle and self.shuffle_seed is not None:
-            names = [names[i] for i in derangement(len(names), self.shuffle_seed)]
+            places = [i for i, name in enumerate(names) if name not in self.shuffle_keep]
+            moved = derangement(len(places), self.shuffle_seed)
+            for place, name in zip(places, [names[places[i]] for i in moved], strict=True):
+                names[place] = name
         # An averaged model (EMAHook) is a copy that must not fall behind.
         averaged = [hook.ema_model for hook in runner.hooks if hasattr(hook, 'ema_model')]
         for model in (runner.model, *averaged):
@@ -55,7 +64,8 @@ class VocabularyHook(Hook):
             model.set_classes(names, self.prompts, self.examples)
 
     def before_train(self, runner: Runner) -> None:
-        self._set(runner, runner.train_dataloader.dataset)
+        if self.train:
+            self._set(runner, runner.train_dataloader.dataset)
 
     def before_val(self, runner: Runner) -> None:
         self._set(runner, runner.val_dataloader.dataset, shuffle=True)
@@ -65,7 +75,7 @@ class VocabularyHook(Hook):
 
     def after_val(self, runner: Runner) -> None:
         """Training goes on with the classes of its own data set."""
-        if isinstance(runner._train_loop, BaseLoop):
+        if self.train and isinstance(runner._train_loop, BaseLoop):
             self._set(runner, runner.train_dataloader.dataset)
 
 

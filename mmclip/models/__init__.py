@@ -15,6 +15,12 @@ from mmclip.models.common.text_decode_head import TextDecodeHead
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.common.tokenizers import CLIPTokenizer
 
+# GroupViT
+from mmclip.models.group_vit.classifier import GroupViTClassifier
+from mmclip.models.group_vit.encoder import GroupViT
+from mmclip.models.group_vit.head import GroupViTHead
+from mmclip.models.group_vit.segmentor import GroupViTSegmentor
+
 # LSeg
 from mmclip.models.lseg.head import LSegHead
 from mmclip.models.lseg.vit import DPTViT
@@ -38,6 +44,11 @@ __all__ = [
     'CLIPContrastive',
     'CLIPZeroShotClassifier',
     'LinearClassifier',
+    # GroupViT
+    'GroupViT',
+    'GroupViTClassifier',
+    'GroupViTHead',
+    'GroupViTSegmentor',
     # LSeg
     'DPTViT',
     'LSegHead',

@@ -1,4 +1,5 @@
 from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture, PackCLIPInputs
+from mmclip.datasets.transforms.noun_prompts import NounPrompts
 from mmclip.datasets.transforms.proposals import ProposalsFromGT
 from mmclip.datasets.transforms.random_crop import CLIPRandomCrop
 from mmclip.datasets.transforms.segmentation import (
@@ -12,6 +13,7 @@ from mmclip.datasets.transforms.teacher_embeddings import (
     PackTeacherRegions,
 )
 from mmclip.datasets.transforms.tf_resize import TFResize
+from mmclip.datasets.transforms.timm_augment import TimmAugment, ToBGR
 
 __all__ = [
     'CLIPRandomCrop',
@@ -19,6 +21,7 @@ __all__ = [
     'LoadPicture',
     'LoadSegMap',
     'LoadTeacherEmbeddings',
+    'NounPrompts',
     'PackCLIPInputs',
     'PackTeacherRegions',
     'ProposalsFromGT',
@@ -26,4 +29,6 @@ __all__ = [
     'ShortSideCenterCrop',
     'SquareResize',
     'TFResize',
+    'TimmAugment',
+    'ToBGR',
 ]

@@ -10,7 +10,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from mmclip.models.clip_zero_shot.classifier import clip_data_preprocessor
-from mmclip.models.common.causal_text import causal_tower
+from mmclip.models.common.causal_text import encode_tokens
 from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
 from mmclip.registry import MODELS
 
@@ -99,24 +99,3 @@ class CLIPContrastive(BaseModel):
             return images, texts
         scale = self.clip.logit_scale.exp()
         return dict(loss_contrastive=self.loss(images, texts, scale), logit_scale=scale.detach())
-
-
-def encode_tokens(clip: nn.Module, ids: torch.Tensor) -> torch.Tensor:
-    """Features of token ids with gradients, not normalised; a causal tower skips the padding.
-
-    Shapes:
-        (N, T) -> (N, D).
-    """
-    tower = causal_tower(clip)
-    if tower is None:
-        return clip.encode_text(ids)
-    ends = tower.end_of(ids)
-    length = int(ends.max()) + 1 if len(ids) else 1
-    x = tower.token_embedding(ids[:, :length]) + tower.positional_embedding[:length]
-    mask = x.new_full((length, length), float('-inf')).triu_(1)
-    for block in tower.blocks:
-        x = block(x, attn_mask=mask)
-    x = tower.ln_final(x[torch.arange(len(ids), device=ids.device), ends])
-    if tower.projection is None:
-        return x
-    return tower.projection(x) if isinstance(tower.projection, nn.Linear) else x @ tower.projection

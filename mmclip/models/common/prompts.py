@@ -1,9 +1,9 @@
 """Sets of sentences around a class name, by name.
 
 ``'name'`` is the bare name, ``'single'`` 'a photo of a {}.', ``'imagenet_7'`` and ``'imagenet_80'``
-are OpenAI's sets (as open_clip lists them), ``'vild_single'`` and ``'vild_63'`` are those of the
-ViLD demo (Apache-2.0) with its rules for articles and names, ``'cifar_18'`` is OpenAI's set for
-CIFAR-10 and CIFAR-100.
+are OpenAI's sets (as open_clip lists them), ``'group_vit_7'`` is the former as GroupViT spells it,
+``'vild_single'`` and ``'vild_63'`` are those of the ViLD demo (Apache-2.0) with its rules for
+articles and names, ``'cifar_18'`` is OpenAI's set for CIFAR-10 and CIFAR-100.
 """
 
 import difflib
@@ -133,6 +133,13 @@ PROMPT_SETS: dict[str, PromptSet] = {
     'single': PromptSet(('a photo of a {}.',)),
     'imagenet_7': PromptSet(_of_lambdas(SIMPLE_IMAGENET_TEMPLATES)),
     'imagenet_80': PromptSet(_of_lambdas(OPENAI_IMAGENET_TEMPLATES)),
+    # The same as GroupViT spells them.
+    'group_vit_7': PromptSet(
+        tuple(
+            template.replace('bad photo of the', 'bad photo of a')
+            for template in _of_lambdas(SIMPLE_IMAGENET_TEMPLATES)
+        )
+    ),
     'cifar_18': PromptSet(CIFAR_18),
     'vild_single': PromptSet(('a photo of {article} {}.',), vild_rules=True),
     'vild_63': PromptSet(VILD_63, vild_rules=True),

@@ -1,0 +1,25 @@
+# PASCAL VOC 2012 val (1449 pictures, 20 classes and the background) as GroupViT tests on it: short side
+# 448, names of its own. Data: docs/en/datasets.md.
+test_pipeline = [
+    dict(type='mmseg.LoadImageFromFile'),
+    dict(type='mmseg.Resize', scale=(2048, 448), keep_ratio=True),
+    dict(type='mmclip.LoadSegMap'),
+    dict(type='mmseg.PackSegInputs'),
+]
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='mmclip.OpenVocabSegDataset',
+        classes='voc20_group_vit',
+        background_word='background',
+        data_root='data/VOCdevkit/VOC2012/',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+        ann_file='ImageSets/Segmentation/val.txt',
+        test_mode=True,
+        pipeline=test_pipeline))
+val_dataloader = test_dataloader
+test_evaluator = dict(type='mmclip.OpenVocabIoU')
+val_evaluator = test_evaluator

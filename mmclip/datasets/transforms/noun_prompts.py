@@ -1,0 +1,55 @@
+"""The texts of a caption: the caption itself and sentences about its nouns."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmclip.models.common.phrases import noun_finder, prompt_texts
+from mmclip.models.common.prompts import get_prompts
+from mmclip.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class NounPrompts(BaseTransform):
+    """Sets ``texts``: the caption, then ``num_prompts`` nouns of it, each in a random template.
+
+    A caption with fewer nouns fills up with itself. Random numbers are NumPy's global ones.
+
+    Source: GroupViT, section 3.2.
+
+    Args:
+        num_prompts: K; 0 for the caption alone.
+        templates: Prompt set or templates, see :func:`mmclip.models.common.prompts.get_prompts`.
+        source: Who finds the nouns: ``'auto'``, ``'nltk'``, ``'word_list'`` or a list of words, see
+            :func:`mmclip.models.common.phrases.noun_finder`.
+        kind: ``'noun'`` or ``'noun_phrase'``.
+
+    Raises:
+        ValueError: a negative number, unknown templates or source; an empty caption.
+        FileNotFoundError: NLTK or its data are missing.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_prompts: int = 3,
+        templates: str | Sequence[str] = 'imagenet_80',
+        source: str | Sequence[str] = 'auto',
+        kind: str = 'noun',
+    ) -> None:
+        if num_prompts < 0:
+            raise ValueError(f'num_prompts: {num_prompts}; allowed are 0 and more')
+        self.num_prompts = num_prompts
+        self.templates = get_prompts(templates).templates
+        self.find = noun_finder(source, kind) if num_prompts else None
+
+    def transform(self, results: dict) -> dict:
+        caption = results['text'].strip()
+        if not caption:
+            raise ValueError(f'text: {results.get("img_path")} has an empty caption')
+        found = self.find(caption) if self.find else []
+        results['texts'] = prompt_texts(
+            caption, found, self.num_prompts, self.templates, np.random.mtrand._rand
+        )
+        return results

@@ -1,0 +1,77 @@
+"""timm's augmentation of ImageNet training, for pipelines that normalise later."""
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from PIL import Image
+from timm.data import create_transform
+
+from mmclip.registry import TRANSFORMS
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """A Pillow image of any mode as RGB; 16-bit grey is brought to 8 bits, not cut off at 255."""
+    if picture.mode.startswith('I'):
+        grey = np.asarray(picture).astype(np.float64) / (256 if picture.mode != 'I' else 257)
+        return Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert('RGB')
+    return picture.convert('RGB')
+
+
+@TRANSFORMS.register_module()
+class TimmAugment(BaseTransform):
+    """Random crop, flip, RandAugment, random erasing; sets ``img`` to RGB float32 (S, S, 3).
+
+    Values are 0 to 255 (erased pixels are noise of the data's own mean and deviation, so some are
+    beyond), for the data preprocessor to normalise with the same mean and std.
+
+    Source: ``timm.data.create_transform``, as DeiT and GroupViT use it; with RandAugment there is
+    no colour jitter.
+
+    Args:
+        size: S in pixels.
+        scale: Range of the share of the picture's area.
+        auto_augment: timm's name of a policy, or None.
+        re_prob: Probability of random erasing.
+        mean, std: The data preprocessor's.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 224,
+        scale: tuple[float, float] = (0.08, 1.0),
+        auto_augment: str | None = 'rand-m9-mstd0.5-inc1',
+        re_prob: float = 0.25,
+        mean: tuple[float, ...] = (123.675, 116.28, 103.53),
+        std: tuple[float, ...] = (58.395, 57.12, 57.375),
+    ) -> None:
+        self.size = size
+        self.mean, self.std = (torch.tensor(v).view(3, 1, 1) for v in (mean, std))
+        self.augment = create_transform(
+            size,
+            is_training=True,
+            scale=tuple(scale),
+            interpolation='bilinear',
+            auto_augment=auto_augment,
+            color_jitter=None,
+            re_prob=re_prob,
+            re_mode='pixel',
+            re_count=1,
+            mean=[v / 255 for v in mean],
+            std=[v / 255 for v in std],
+        )
+
+    def transform(self, results: dict) -> dict:
+        normalised = self.augment(to_rgb(results['img']))
+        results['img'] = (normalised * self.std + self.mean).permute(1, 2, 0).numpy()
+        results['img_shape'] = (self.size, self.size)
+        return results
+
+
+@TRANSFORMS.register_module()
+class ToBGR(BaseTransform):
+    """RGB picture or array -> BGR array, what the hosts' loaders give and their models expect."""
+
+    def transform(self, results: dict) -> dict:
+        results['img'] = np.ascontiguousarray(np.asarray(results['img'])[..., ::-1])
+        return results

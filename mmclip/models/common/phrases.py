@@ -1,0 +1,166 @@
+"""Nouns of captions, and prompts made of them.
+
+A part-of-speech tagger finds them where one is installed with its data::
+
+    pip install nltk
+    python -m nltk.downloader -d data/nltk_data punkt_tab averaged_perceptron_tagger_eng
+    export NLTK_DATA=data/nltk_data
+
+Otherwise a list of words does: by default the words in all of the package's own vocabularies
+(ImageNet, LVIS, Objects365, COCO, ADE20K, ...), or a list of one's own. Nothing is downloaded here.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+
+import numpy as np
+
+from mmclip.models.common.class_names import class_names, known_vocabularies
+
+# The official list: verbs count, plural proper nouns do not.
+OFFICIAL_TAGS = frozenset('NN NNS NNP VB VBD VBG VBN VBP VBZ'.split())
+TAGGER_DATA = ('tokenizers/punkt_tab', 'taggers/averaged_perceptron_tagger_eng')
+DATA_STEP = (
+    'pip install nltk && python -m nltk.downloader -d data/nltk_data punkt_tab '
+    'averaged_perceptron_tagger_eng && export NLTK_DATA=data/nltk_data'
+)
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+
+
+def nouns(
+    words: Sequence[str], tags: Sequence[str], allowed: frozenset[str] = OFFICIAL_TAGS
+) -> list[str]:
+    """The words with an allowed Penn Treebank tag, in order, repetitions included."""
+    return [word for word, tag in zip(words, tags, strict=True) if tag in allowed]
+
+
+def noun_phrases(words: Sequence[str], tags: Sequence[str], *, official: bool = False) -> list[str]:
+    """Runs of adjectives and nouns that end in a noun, each once.
+
+    Args:
+        words, tags: Of a caption.
+        official: As the official code has it: a phrase at the very end of the caption is dropped,
+            and one that comes again is glued to the one after it.
+    """
+    kinds = ''.join('n' if tag.startswith('NN') else 'a' if tag == 'JJ' else '.' for tag in tags)
+    found: list[str] = []
+    waiting: list[str] = []
+    for match in re.finditer(r'[na]*n', kinds):
+        phrase = ' '.join(words[match.start() : match.end()])
+        if not official:
+            found += [phrase] if phrase not in found else []
+            continue
+        waiting.append(phrase)
+        joined = ' '.join(waiting)
+        if match.end() < len(kinds) and joined not in found:
+            found.append(joined)
+            waiting = []
+    return found
+
+
+def has_tagger() -> bool:
+    """Whether NLTK and the data of its tagger are here."""
+    if find_spec('nltk') is None:
+        return False
+    import nltk
+
+    try:
+        for name in TAGGER_DATA:
+            nltk.data.find(name)
+    except LookupError:
+        return False
+    return True
+
+
+def tag(caption: str) -> tuple[list[str], list[str]]:
+    """Words and Penn Treebank tags of a caption, by NLTK.
+
+    Raises:
+        FileNotFoundError: NLTK or its data are missing; the message names the command.
+    """
+    if not has_tagger():
+        raise FileNotFoundError(f"nouns: NLTK's tagger or its data are missing; {DATA_STEP}")
+    import nltk
+
+    pairs = nltk.pos_tag(nltk.word_tokenize(caption))
+    return [word for word, _ in pairs], [tag for _, tag in pairs]
+
+
+@lru_cache(maxsize=1)
+def word_list() -> frozenset[str]:
+    """Lower-case words of all vocabularies of the package, with simple plurals."""
+    words = {
+        word.lower()
+        for name in known_vocabularies()
+        for label in class_names(name)
+        for word in _WORD.findall(label)
+        if len(word) > 2
+    } - {'the', 'and', 'for', 'with', 'other', 'used', 'from'}
+    return frozenset(
+        words | {f'{w}es' if w.endswith(('s', 'x', 'ch', 'sh')) else f'{w}s' for w in words}
+    )
+
+
+def listed_words(caption: str, words: frozenset[str] | None = None) -> list[str]:
+    """The words of a caption that a list holds, in order, repetitions included."""
+    allowed = word_list() if words is None else words
+    return [word for word in _WORD.findall(caption) if word.lower() in allowed]
+
+
+def noun_finder(
+    source: str | Sequence[str] = 'auto', kind: str = 'noun'
+) -> Callable[[str], list[str]]:
+    """A function from a caption to the nouns or noun phrases in it.
+
+    Args:
+        source: ``'nltk'``, ``'word_list'`` (the package's own), a list of words, or ``'auto'``:
+            NLTK if it is here, else the list.
+        kind: ``'noun'`` or ``'noun_phrase'`` (needs NLTK).
+
+    Raises:
+        ValueError: unknown source or kind, phrases from a list.
+        FileNotFoundError: ``'nltk'`` without NLTK or its data.
+    """
+    if kind not in ('noun', 'noun_phrase'):
+        raise ValueError(f"kind: {kind!r}; allowed are 'noun' and 'noun_phrase'")
+    if source == 'auto':
+        source = 'nltk' if has_tagger() else 'word_list'
+    if source == 'nltk':
+        tag('')  # what is missing is said now
+        choose = nouns if kind == 'noun' else noun_phrases
+        return lambda caption: choose(*tag(caption))
+    if isinstance(source, str) and source != 'word_list':
+        raise ValueError(f"source: {source!r}; allowed are 'auto', 'nltk', 'word_list' or a list")
+    if kind != 'noun':
+        raise ValueError(f"kind: {kind!r} needs source='nltk': {DATA_STEP}")
+    words = None if source == 'word_list' else frozenset(word.lower() for word in source)
+    return lambda caption: listed_words(caption, words)
+
+
+def prompt_texts(
+    caption: str,
+    candidates: Sequence[str],
+    count: int,
+    templates: Sequence[str],
+    rng: np.random.RandomState | None = None,
+) -> list[str]:
+    """The caption, then ``count`` sentences about words of it.
+
+    min(count, candidates) words are drawn without replacement, each goes into a random template,
+    and what is missing is the caption again.
+
+    Args:
+        caption: Text 0.
+        candidates: Nouns of the caption.
+        count: K.
+        templates: With ``{}`` for the word.
+        rng: NumPy's global generator by default.
+    """
+    rng = np.random if rng is None else rng
+    chosen = []
+    if len(candidates) and count:
+        chosen = rng.choice(candidates, min(count, len(candidates)), replace=False).tolist()
+    sentences = [rng.choice(templates).replace('{}', word) for word in chosen]
+    return [caption, *sentences, *[caption] * (count - len(sentences))]

@@ -1,0 +1,72 @@
+"""GroupViT as a zero-shot image classifier: the pooled feature instead of the groups'."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+
+from mmclip.registry import MODELS
+
+
+@MODELS.register_module()
+class GroupViTClassifier(BaseModel):
+    """Names whole pictures with the weights of a :class:`mmclip.GroupViTSegmentor`.
+
+    logits = cos(pooled feature, word), times the learned scale.
+
+    Args:
+        backbone: Config of a :class:`mmclip.GroupViT`.
+        decode_head: Config of a :class:`mmclip.GroupViTHead`.
+        data_preprocessor: Normalisation; ImageNet's mean and std.
+
+    Shapes:
+        inputs (B, 3, H, W), RGB.
+    """
+
+    def __init__(self, *, backbone: dict, decode_head: dict, data_preprocessor: dict) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
+        self.backbone = MODELS.build(backbone)
+        self.decode_head = MODELS.build(decode_head)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The present classes."""
+        return self.decode_head.class_names
+
+    def set_classes(
+        self,
+        names: str | Sequence[str],
+        prompts: str | Sequence[str] | None = None,
+        examples: Mapping[str, Any] | str | Path | None = None,
+    ) -> None:
+        """Other classes, as :meth:`mmclip.GroupViTHead.set_classes`, without example pictures."""
+        self.decode_head.set_classes(names, prompts, examples)
+
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        data_samples: list[BaseDataElement] | None = None,
+        mode: str = 'tensor',
+    ) -> torch.Tensor | list[BaseDataElement]:
+        """Logits (B, K), or samples with ``pred_scores`` (K,) and ``pred_label`` in ``'predict'``.
+
+        Raises:
+            ValueError: another mode; training is the segmentor's.
+        """
+        if mode not in ('tensor', 'predict'):
+            raise ValueError(
+                f"mode: {mode!r}; allowed are 'tensor' and 'predict' (the segmentor is trained)"
+            )
+        head = self.decode_head
+        pooled = head.image_projector(self.backbone(inputs).pooled)
+        logits = head.scale() * F.normalize(pooled.float(), dim=1) @ head.embeddings().T
+        if mode == 'tensor':
+            return logits
+        samples = data_samples or [BaseDataElement() for _ in range(len(logits))]
+        for sample, row in zip(samples, logits.softmax(1), strict=True):
+            sample.pred_scores, sample.pred_label = row, row.argmax()
+        return samples
