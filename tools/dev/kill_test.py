@@ -77,10 +77,12 @@ def kill_at(process: subprocess.Popen, seconds: float) -> bool:
         return True
 
 
-def kill_in_write(process: subprocess.Popen, work_dir: Path) -> bool:
-    """Kill as soon as a checkpoint is being written; False if the run ended before."""
+def kill_in_write(process: subprocess.Popen, work_dir: Path, number: int) -> bool:
+    """Kill while the ``number``-th checkpoint is being written; False if the run ended before."""
+    seen = set()
     while process.poll() is None:
-        if list(work_dir.glob('.*.pth.partial')):
+        seen |= {path.name for path in work_dir.glob('.*.pth.partial')}
+        if len(seen) == number:
             kill(process)
             return True
         time.sleep(0.0005)
@@ -144,7 +146,7 @@ def main() -> None:
         before = saved(ours)
         process = start(args, ours)
         if written == 0 or rng.random() < 0.3:
-            done = kill_in_write(process, ours)
+            done = kill_in_write(process, ours, rng.randint(1, 3))
         else:
             done = kill_at(process, rng.uniform(0, starting + (args.iters - before) * each))
         if not done:
