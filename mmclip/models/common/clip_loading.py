@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from copy import deepcopy
 from functools import lru_cache
@@ -198,12 +199,16 @@ def _load(built: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
 
 @lru_cache(maxsize=32)
 def _file_hash(path: Path, size: int, modified: int) -> str:
+    digest = hashlib.sha256()
     with path.open('rb') as stream:
-        return hashlib.file_digest(stream, 'sha256').hexdigest()[:16]
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
 
 
-def file_hash(path: Path) -> str:
+def file_hash(path: str | os.PathLike) -> str:
     """16 hexadecimal digits over a file's bytes; read again only when the file changes."""
+    path = Path(path)
     status = path.stat()
     return _file_hash(path, status.st_size, status.st_mtime_ns)
 

@@ -14,15 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mmclip.checkpoint import read_state_dict
+from mmclip.models.common.clip_loading import file_hash
 from mmclip.registry import MODELS
 
 Boxes = tuple[torch.Tensor, torch.Tensor]
-
-
-def file_hash(path: str | os.PathLike) -> str:
-    """16 hexadecimal digits over a file's bytes."""
-    with open(path, 'rb') as stream:
-        return hashlib.file_digest(stream, 'sha256').hexdigest()[:16]
 
 
 def best_boxes(boxes: torch.Tensor, scores: torch.Tensor, limit: int, min_size: float) -> Boxes:
