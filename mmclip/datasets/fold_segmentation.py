@@ -125,6 +125,11 @@ class FoldSegDataset(BaseSegDataset):
         by_class: dict[int, list[Entry]] = {}
         for entry in entries:
             by_class.setdefault(entry.class_id, []).append(entry)
+        missing = sorted(set(self.class_ids) - set(by_class))
+        if missing:
+            raise ValueError(
+                f'lists: no picture shows the classes {missing[:10]} of fold {self.fold}'
+            )
         generator = np.random.RandomState(SEED)  # the official code's global generator
         drawn = []
         for _ in range(count):

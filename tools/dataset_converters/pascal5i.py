@@ -1,0 +1,108 @@
+"""Prepares PASCAL-5i from PASCAL VOC 2012 and the semantic boundaries data set (SBD).
+
+    python tools/dataset_converters/pascal5i.py --voc VOCdevkit/VOC2012 --sbd benchmark_RELEASE \\
+        --lists lang-seg/fewshot_data/data/splits/pascal --out data/pascal5i
+
+writes below ``--out``
+
+    JPEGImages/              a link to VOC's
+    SegmentationClassAug/    8-bit index masks: VOC's own; SBD's for pictures without one
+    splits/{trn,val}/fold{0..3}.txt
+
+The lists are the official ones, which HSNet and LSeg publish in their repositories. Without
+``--lists`` they are made from the masks: VOC's segmentation val set for testing, the rest for
+training, every class in every picture that shows it. Figures with such lists are not comparable.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
+from mmclip.datasets.transforms.segmentation import read_mask
+
+VOID = 255
+
+
+def sbd_mask(path: Path) -> np.ndarray:
+    """(H, W) uint8 class indices of an SBD ``cls/*.mat`` file."""
+    from scipy.io import loadmat
+
+    content = loadmat(path, squeeze_me=True, struct_as_record=False)
+    return np.asarray(content['GTcls'].Segmentation, np.uint8)
+
+
+def write_masks(voc: Path, sbd: Path | None, out: Path) -> None:
+    """Masks of VOC, then of SBD for the pictures that have none."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in track(sorted((voc / 'SegmentationClass').glob('*.png')), 'VOC'):
+        Image.fromarray(read_mask(str(path)).astype(np.uint8)).save(out / path.name)
+    if sbd is None:
+        return
+    for path in track(sorted((sbd / 'dataset' / 'cls').glob('*.mat')), 'SBD'):
+        target = out / f'{path.stem}.png'
+        if not target.exists():
+            Image.fromarray(sbd_mask(path)).save(target)
+
+
+def questions(masks: Path, names: Iterable[str], classes: set[int]) -> Iterator[str]:
+    """Lines ``name__class`` (from 1) for every one of the classes in every picture."""
+    for name in names:
+        for value in np.unique(read_mask(str(masks / f'{name}.png'))).tolist():
+            if value not in (0, VOID) and value - 1 in classes:
+                yield f'{name}__{value:02d}'
+
+
+def make_lists(voc: Path, masks: Path, out: Path) -> None:
+    """Lists out of the masks."""
+    val = (voc / 'ImageSets' / 'Segmentation' / 'val.txt').read_text().split()
+    train = sorted({path.stem for path in masks.glob('*.png')} - set(val))
+    for kind, names in (('trn', train), ('val', val)):
+        (out / kind).mkdir(parents=True, exist_ok=True)
+        for fold in range(NUM_FOLDS):
+            classes = set(fold_classes('pascal5i', fold, 'test'))
+            lines = list(questions(masks, names, classes))
+            (out / kind / f'fold{fold}.txt').write_text('\n'.join(lines) + '\n')
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--voc', type=Path, required=True, help='folder VOC2012')
+    parser.add_argument('--sbd', type=Path, help='folder benchmark_RELEASE')
+    parser.add_argument(
+        '--lists', type=Path, help='folder with trn/ and val/ of the official lists'
+    )
+    parser.add_argument('--out', type=Path, default=Path('data/pascal5i'))
+    options = parser.parse_args(arguments)
+    needed = [options.voc / 'JPEGImages', options.voc / 'SegmentationClass']
+    needed += [options.sbd / 'dataset' / 'cls'] if options.sbd else []
+    needed += [options.lists / 'val' / 'fold0.txt'] if options.lists else []
+    missing = [str(path) for path in needed if not path.exists()]
+    if missing:
+        print(f'pascal5i: there is no {", ".join(missing)}', file=sys.stderr)
+        return 1
+    options.out.mkdir(parents=True, exist_ok=True)
+    link = options.out / 'JPEGImages'
+    if not link.exists():
+        link.symlink_to((options.voc / 'JPEGImages').resolve())
+    masks = options.out / 'SegmentationClassAug'
+    write_masks(options.voc, options.sbd, masks)
+    if options.lists:
+        shutil.copytree(options.lists, options.out / 'splits', dirs_exist_ok=True)
+    else:
+        print('lists are made from the masks: figures are not comparable with published ones')
+        make_lists(options.voc, masks, options.out / 'splits')
+    print(f'{len(list(masks.glob("*.png")))} masks -> {options.out}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
