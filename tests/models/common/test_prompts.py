@@ -7,12 +7,12 @@ from mmclip.models.common.prompts import PROMPT_SETS, get_prompts
 
 def test_sizes():
     sizes = {name: len(prompts.templates) for name, prompts in PROMPT_SETS.items()}
-    assert sizes == dict(
+    known = dict(
         name=1, single=1, imagenet_7=7, imagenet_80=80, cifar_18=18, vild_single=1, vild_63=63
     )
-    assert all(
-        len(set(prompts.templates)) == len(prompts.templates) for prompts in PROMPT_SETS.values()
-    )
+    assert sizes | known == sizes
+    for prompts in PROMPT_SETS.values():
+        assert len(set(prompts.templates)) == len(prompts.templates)
 
 
 def test_known_sentences():
