@@ -12,10 +12,12 @@ model = dict(
         bbox_roi_extractor=rois,
         bbox_head=dict(
             novel_mask='official',
+            official_padding=True,
             bbox_coder=dict(
                 _delete_=True, type='mmclip.PlusOneBBoxCoder', weights=[10.0, 10.0, 5.0, 5.0])),
         mask_roi_extractor=dict(
-            type='mmclip.CentreRoIExtractor', roi_layer=dict(_delete_=True, output_size=14))),
+            type='mmclip.CentreRoIExtractor', roi_layer=dict(_delete_=True, output_size=14)),
+        mask_head=dict(target_crop_size=112)),
     train_cfg=dict(rpn_proposal=dict(min_bbox_size=-1)),
     test_cfg=dict(rpn=dict(min_bbox_size=-1), rcnn=dict(per_class=1000)))
 test_pipeline = [

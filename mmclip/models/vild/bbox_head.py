@@ -62,6 +62,9 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         fc_norm_cfg: Norm behind each shared dense layer; None for none.
         image_branch: A trunk and projection of its own for distillation (ViLD-ensemble).
         with_cls_loss: Whether class names are learned at all (not in ViLD-image).
+        official_padding: In TensorFlow's cross entropy, a padded region (label -1) has the loss 0
+        but
+            the gradient of the logarithm of its partition sum. True repeats that.
         box_average: The box loss is averaged over all ``'sampled'`` regions (the host's way) or
         over
             the coordinates of the ``'positive'`` ones (the official one).
@@ -87,6 +90,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         image_branch: bool = False,
         with_cls_loss: bool = True,
         box_average: str = 'sampled',
+        official_padding: bool = False,
         **kwargs: Any,
     ) -> None:
         if box_average not in ('sampled', 'positive'):
@@ -112,6 +116,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
             self.image_projection = nn.Linear(width, built.embed_dim)
         self.with_cls_loss = with_cls_loss
         self.box_average = box_average
+        self.official_padding = official_padding
         self.mask_novel = NovelMask(novel_classes, novel_mask)
         self.class_chunk = class_chunk
         if not reg_class_agnostic and self.num_classes > class_chunk:
@@ -231,6 +236,10 @@ class ViLDBBoxHead(ConvFCBBoxHead):
             losses = super().loss(None, bbox_pred, rois, labels, label_weights, *args, **kwargs)
             average = reduce_mean(counted.sum().float()).clamp(min=1)
             losses['loss_cls'] = self.loss_cls(logits, targets, label_weights, avg_factor=average)
+            if self.official_padding:
+                partition = logits[labels < 0].logsumexp(1)
+                zero = (partition - partition.detach()).sum() / average
+                losses['loss_cls'] = losses['loss_cls'] + zero
             if len(labels):
                 losses['acc'] = accuracy(logits, labels)
         if 'loss_bbox' in losses:
@@ -250,12 +259,17 @@ class ViLDBBoxHead(ConvFCBBoxHead):
 
         Args:
             cls_score: What ``forward`` returned, not in training.
-            cfg: ``discard_background`` and ``ensemble`` of ``test_cfg``.
+            cfg: ``discard_background``, ``ensemble`` (see :meth:`image_share`) and ``temperature``
+                of ``test_cfg``; the last one takes the place of the classifier's, to sharpen the
+                scores in testing (DetPro: 0.007).
 
         Returns:
             A function that yields (first class, (N, k) scores in 0-1).
         """
         cfg = cfg or {}
+        sharper = self.classifier.temperature / (
+            cfg.get('temperature') or self.classifier.temperature
+        )
         width = self.classifier.embed_dim if self.fc_cls.in_chunks else self.num_classes
 
         def chunks(part: torch.Tensor) -> LogitChunks:
@@ -265,8 +279,8 @@ class ViLDBBoxHead(ConvFCBBoxHead):
 
         image = None
         if self.image_branch:
-            image, cls_score = chunks(cls_score[:, :width]), cls_score[:, width:]
-        text, background = chunks(cls_score[:, :width]), cls_score[:, width:]
+            image, cls_score = chunks(sharper * cls_score[:, :width]), cls_score[:, width:]
+        text, background = chunks(sharper * cls_score[:, :width]), sharper * cls_score[:, width:]
         if cfg.get('discard_background', False):
             background = None
         if image is not None:
