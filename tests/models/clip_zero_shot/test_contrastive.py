@@ -13,7 +13,8 @@ from mmengine.structures import BaseDataElement
 from mmclip import config_path
 from mmclip.checkpoint import read_state_dict
 from mmclip.datasets.mini_world.make import make
-from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive, encode_tokens
+from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
+from mmclip.models.common.causal_text import encode_tokens
 from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
 from mmclip.models.common.contrastive_loss import contrastive_loss
 from mmclip.registry import MODELS
