@@ -83,6 +83,8 @@ class OpenCLIPBackbone(BaseModule):
         self.norm_eval = norm_eval or frozen
         self.out_indices = self._checked_indices(out_indices)
         self._check_dense()
+        if not self.out_indices and dense is None:
+            raise ValueError('out_indices: nothing is asked for, neither a map nor a dense one')
         self.is_filled = pretrained is None
         if frozen:
             self.visual.requires_grad_(False)
@@ -150,17 +152,14 @@ class OpenCLIPBackbone(BaseModule):
         """(B, 3, H, W) -> the maps of ``out_indices``, then the dense one if there is one."""
         tower = self.visual
         if isinstance(tower, VisionTransformer):
-            states, size = clip_dense.vit_tokens(tower, images, position_mode=self.position_mode)
+            states, size = self._vit_states(images, [i + 1 for i in self.out_indices], self.dense)
             maps = [clip_dense.tokens_to_map(states[i + 1][:, 1:], size) for i in self.out_indices]
-            if self.dense:
-                maps.append(self._vit_dense(states, size))
-            return tuple(maps)
+            return (*maps, self._vit_dense(states, size)) if self.dense else tuple(maps)
         if isinstance(tower, ModifiedResNet):
-            states = clip_dense.resnet_stages(tower, images)
+            keep = {*self.out_indices, 4} if self.dense else self.out_indices
+            states = clip_dense.resnet_stages(tower, images, keep=keep)
             maps = [states[i] for i in self.out_indices]
-            if self.dense:
-                maps.append(self._resnet_dense(states[-1]))
-            return tuple(maps)
+            return (*maps, self._resnet_dense(states[4])) if self.dense else tuple(maps)
         maps = tower.trunk.forward_intermediates(
             images, indices=list(self.out_indices), intermediates_only=True
         )
@@ -169,20 +168,34 @@ class OpenCLIPBackbone(BaseModule):
         maps = [maps[order.index(i)] for i in self.out_indices]
         return (*maps, self.dense_features(images)) if self.dense else tuple(maps)
 
+    def _vit_states(
+        self, images: torch.Tensor, keep: Sequence[int], dense: str | None = None
+    ) -> tuple[dict[int, torch.Tensor], tuple[int, int]]:
+        """Tokens of the numbers in ``keep`` and of what a dense map is made from."""
+        depth = len(self.visual.transformer.resblocks)
+        wanted = {*keep}
+        if dense:
+            wanted.add(depth - 1 if dense == 'maskclip' else depth)
+        return clip_dense.vit_tokens(
+            self.visual, images, keep=wanted, position_mode=self.position_mode
+        )
+
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
         """The image feature: (B, 3, H, W) -> (B, D), raw."""
         tower = self.visual
         if isinstance(tower, VisionTransformer):
-            states, _ = clip_dense.vit_tokens(tower, images, position_mode=self.position_mode)
-            return clip_dense.vit_pool(tower, states[-1])
+            depth = len(tower.transformer.resblocks)
+            states, _ = self._vit_states(images, [depth])
+            return clip_dense.vit_pool(tower, states[depth])
         if isinstance(tower, ModifiedResNet):
-            last = clip_dense.resnet_stages(tower, images)[-1]
+            last = clip_dense.resnet_stages(tower, images, keep=(4,))[4]
             return clip_dense.attention_pool(tower.attnpool, last, position_mode=self.position_mode)
         return tower(images)
 
     def tokens(self, images: torch.Tensor) -> list[torch.Tensor]:
         """ViT: tokens that enter the first and leave each block, each (B, 1 + h * w, C)."""
-        return clip_dense.vit_tokens(self.visual, images, position_mode=self.position_mode)[0]
+        states, _ = clip_dense.vit_tokens(self.visual, images, position_mode=self.position_mode)
+        return list(states.values())
 
     def project(self, tokens: torch.Tensor) -> torch.Tensor:
         """ViT: tokens of the last block into the shared space: (B, N, C) -> (B, N, D), raw."""
@@ -198,26 +211,20 @@ class OpenCLIPBackbone(BaseModule):
         if self.dense is None:
             raise ValueError("dense: build the backbone with one, e.g. dense='maskclip'")
         if isinstance(tower, VisionTransformer):
-            blocks = -1 if self.dense == 'maskclip' else None  # its last block is replaced
-            states, size = clip_dense.vit_tokens(
-                tower, images, position_mode=self.position_mode, blocks=blocks
-            )
-            return self._vit_dense(states, size)
+            return self._vit_dense(*self._vit_states(images, (), self.dense))
         if isinstance(tower, ModifiedResNet):
-            return self._resnet_dense(clip_dense.resnet_stages(tower, images)[-1])
+            return self._resnet_dense(clip_dense.resnet_stages(tower, images, keep=(4,))[4])
         features = tower.trunk.forward_features(images)
         return tower.head(features.movedim(1, -1)).movedim(-1, 1)
 
-    def _vit_dense(self, states: list[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
-        tower = self.visual
-        tokens = states[-1]
+    def _vit_dense(self, states: dict[int, torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
+        blocks = self.visual.transformer.resblocks
         if self.dense == 'maskclip':
-            depth = len(tower.transformer.resblocks)
             tokens = clip_dense.value_block(
-                tower.transformer.resblocks[-1],
-                states[depth - 1],
-                residual=self.maskclip_residual,
+                blocks[-1], states[len(blocks) - 1], residual=self.maskclip_residual
             )
+        else:
+            tokens = states[len(blocks)]
         return clip_dense.tokens_to_map(self.project(tokens[:, 1:]), size)
 
     def _resnet_dense(self, features: torch.Tensor) -> torch.Tensor:

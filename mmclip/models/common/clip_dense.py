@@ -12,6 +12,7 @@ the space of the text tower:
 """
 
 import math
+from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
@@ -86,21 +87,28 @@ def vit_tokens(
     tower: VisionTransformer,
     images: torch.Tensor,
     *,
+    keep: Collection[int] | None = None,
     position_mode: str = 'bicubic_antialias',
-    blocks: int | None = None,
-) -> tuple[list[torch.Tensor], tuple[int, int]]:
-    """Tokens that enter the first block and that leave each block.
+) -> tuple[dict[int, torch.Tensor], tuple[int, int]]:
+    """Tokens that enter the first block (number 0) and that leave each block (from 1 on).
 
     Args:
-        blocks: Only that many blocks are run; all if None.
+        tower: The tower.
+        images: Normalised pictures.
+        keep: Numbers that are wanted; nothing else is held, no further block is run. All if None.
+        position_mode: A key of ``POSITION_RESIZE``.
 
     Shapes:
-        images (B, 3, H, W) -> list of 1 + blocks times (B, 1 + h * w, C), and (h, w).
+        images (B, 3, H, W) -> number -> (B, 1 + h * w, C), and (h, w).
     """
     x, size = vit_embed(tower, images, position_mode=position_mode)
-    states = [x]
-    for block in list(tower.transformer.resblocks)[:blocks]:
-        states.append(block(states[-1]))
+    blocks = tower.transformer.resblocks
+    keep = range(len(blocks) + 1) if keep is None else keep
+    states = {0: x} if 0 in keep else {}
+    for number, block in enumerate(list(blocks)[: max(keep)], start=1):
+        x = block(x)
+        if number in keep:
+            states[number] = x
     return states, size
 
 
@@ -150,11 +158,22 @@ def tokens_to_map(tokens: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return tokens.transpose(1, 2).unflatten(2, size)
 
 
-def resnet_stages(tower: ModifiedResNet, images: torch.Tensor) -> list[torch.Tensor]:
-    """Stem and four stages: (B, 3, H, W) -> five maps at strides 4, 4, 8, 16 and 32."""
-    states = [tower.stem(images)]
-    for stage in (tower.layer1, tower.layer2, tower.layer3, tower.layer4):
-        states.append(stage(states[-1]))
+def resnet_stages(
+    tower: ModifiedResNet, images: torch.Tensor, *, keep: Collection[int] = (0, 1, 2, 3, 4)
+) -> dict[int, torch.Tensor]:
+    """Stem (number 0) and stages 1 to 4, at strides 4, 4, 8, 16 and 32.
+
+    Args:
+        tower: The tower.
+        images: Normalised pictures, (B, 3, H, W).
+        keep: Numbers that are wanted.
+    """
+    stages = (tower.stem, tower.layer1, tower.layer2, tower.layer3, tower.layer4)
+    x, states = images, {}
+    for number, stage in enumerate(stages[: max(keep) + 1]):
+        x = stage(x)
+        if number in keep:
+            states[number] = x
     return states
 
 

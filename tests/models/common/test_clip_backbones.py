@@ -148,6 +148,15 @@ def test_dense_resnet(dense):
     assert torch.equal(maps[-1], backbone.dense_features(images))
 
 
+@pytest.mark.parametrize(
+    ('kind', 'dense'), [('vit', 'maskclip'), ('vit', 'tokens'), ('resnet', 'maskclip')]
+)
+def test_the_dense_map_alone(kind, dense):
+    images = pictures(SIZES[kind])
+    (alone,) = build(kind, out_indices=(), dense=dense)(images)
+    assert torch.equal(alone, build(kind, out_indices=(0,), dense=dense)(images)[1])
+
+
 def test_mean_query_of_the_attention_pool_is_open_clips():
     backbone = build('resnet')
     features = torch.randn(2, 256, 2, 2)
@@ -244,6 +253,7 @@ def test_weights_come_when_initialised_or_with_a_checkpoint(tmp_path):
     ('options', 'message'),
     [
         (dict(model=VIT, out_indices=(3,)), 'out_indices'),
+        (dict(model=VIT, out_indices=()), 'nothing is asked for'),
         (dict(model=RESNET, out_indices=(0, 5)), 'out_indices'),
         (dict(model=VIT, dense='attention_pool'), 'tokens'),
         (dict(model=RESNET, dense='tokens'), 'maskclip'),
