@@ -70,11 +70,10 @@ class PixelTextClassifier(BaseModule):
 
     def forward(self, features: torch.Tensor, pairs: torch.Tensor | None = None) -> torch.Tensor:
         """Logits of all names, or per picture of the names that ``pairs`` (B, P) points at."""
-        pixels = self.embed(features).movedim(1, -1)  # (B, H, W, D)
-        if pairs is None:
-            return self.classifier(pixels).movedim(-1, 1)
+        pixels = self.embed(features)
         with torch.autocast(pixels.device.type, enabled=False):
-            normed = F.normalize(pixels.float(), dim=-1)
-            chosen = self.classifier.filled_embeddings()[pairs].float()  # (B, P, D)
-            logits = torch.einsum('bhwd,bpd->bphw', normed, chosen)
-            return logits / self.classifier.temperature
+            # Channels stay first and the temperature goes to the words: no copy of the logits.
+            normed = F.normalize(pixels.float(), dim=1).flatten(2)  # (B, D, H * W)
+            words = self.classifier.filled_embeddings().float() / self.classifier.temperature
+            words = words if pairs is None else words[pairs]  # (K, D) or (B, P, D)
+            return torch.matmul(words, normed).unflatten(2, pixels.shape[2:])

@@ -135,15 +135,30 @@ class LSegHead(BaseDecodeHead):
         return words.to(self.conv_seg.projection.weight.device)
 
     def loss(self, inputs: Sequence, batch_data_samples: list, train_cfg: Any) -> dict:
-        """The host's losses of the logits."""
+        """The configured losses of the logits, and the share of pixels that are named right."""
         pairs = self.pairs([sample.metainfo for sample in batch_data_samples])
-        if not self.coarse_loss:
-            return self.loss_by_feat(self(inputs, pairs), batch_data_samples)
-        return self.loss_by_feat(self.coarse(inputs, pairs), batch_data_samples)
+        target = self._stack_batch_gt(batch_data_samples)[:, 0]
+        if self.coarse_loss:
+            logits, target = self.coarse(inputs, pairs), target[:, ::2, ::2]
+        else:
+            logits = self(inputs, pairs)
+        return self.losses_of(logits, target)
 
-    def _stack_batch_gt(self, batch_data_samples: list) -> torch.Tensor:
-        target = super()._stack_batch_gt(batch_data_samples)
-        return target[:, :, ::2, ::2] if self.coarse_loss else target
+    def losses_of(self, logits: torch.Tensor, target: torch.Tensor) -> dict:
+        """(B, K, H, W), (B, H, W); the host would resize the logits even to their own size."""
+        if logits.shape[2:] != target.shape[1:]:
+            logits = F.interpolate(
+                logits, size=target.shape[1:], mode='bilinear', align_corners=True
+            )
+        single = not isinstance(self.loss_decode, torch.nn.ModuleList)
+        losses: dict[str, torch.Tensor] = {}
+        for loss in [self.loss_decode] if single else self.loss_decode:
+            value = loss(logits, target, ignore_index=self.ignore_index)
+            losses[loss.loss_name] = losses.get(loss.loss_name, 0) + value
+        valid = target != self.ignore_index
+        hits = (logits.argmax(1) == target) & valid
+        losses['acc_seg'] = 100 * hits.sum() / valid.sum().clamp(min=1)
+        return losses
 
     def predict(self, inputs: Sequence, batch_img_metas: list[dict], test_cfg: Any) -> torch.Tensor:
         """Logits at the size of the picture."""
