@@ -171,6 +171,7 @@ def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
     partial = path.with_name(f'.{path.name}.partial-{os.getpid()}')
     try:
         yield partial
+        os.chmod(partial, 0o644)  # safetensors makes files that only their owner reads
         _sync(partial)
         os.replace(partial, path)
         _sync(path.parent)

@@ -598,3 +598,9 @@ def test_written_files_are_synced_before_they_get_their_name(tmp_path, monkeypat
     monkeypatch.setattr(os, 'replace', lambda a, b: (order.append('rename'), replace(a, b)))
     write_state_dict({'a': torch.ones(1)}, tmp_path / 'a.pth')
     assert order == ['sync', 'rename', 'sync']
+
+
+@pytest.mark.parametrize('name', ['w.safetensors', 'w.pth'])
+def test_others_may_read_what_is_written(name, tmp_path):
+    write_state_dict({'a': torch.ones(1)}, tmp_path / name)
+    assert (tmp_path / name).stat().st_mode & 0o777 == 0o644

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
+from mmclip.checkpoint import atomic_file
 from mmclip.models.common.class_names import class_names
 from mmclip.models.common.example_pictures import encode_examples
 from mmclip.models.common.prompts import get_prompts
@@ -207,8 +207,6 @@ class Vocabulary:
 
     def save(self, path: str | Path) -> None:
         """Write a vocabulary file, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         metadata = dict(
             format=_FORMAT,
             names=json.dumps(self.names),
@@ -216,19 +214,10 @@ class Vocabulary:
             model=self.model,
             weight_hash=self.weight_hash,
         )
-        data = safetensors.torch.save(
-            {'embeddings': self.embeddings.detach().cpu().contiguous()}, metadata
-        )
-        descriptor, partial = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
-        try:
-            with os.fdopen(descriptor, 'wb') as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(partial, 0o644)
-            os.replace(partial, path)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        with atomic_file(path) as partial:
+            safetensors.torch.save_file(
+                {'embeddings': self.embeddings.detach().cpu().contiguous()}, partial, metadata
+            )
 
     def select(self, names: str | Sequence[str]) -> 'Vocabulary':
         """The same vocabulary with other names, in their order, all of which it must hold.
