@@ -63,8 +63,9 @@ class AtomicCheckpointHook(CheckpointHook):
     A checkpoint (a file, or a folder of FSDP's or DeepSpeed's) is written as ``.NAME.partial``,
     synced and renamed; then ``last_checkpoint`` and the link ``last.pth`` follow in the same way;
     only then are older ones (``max_keep_ckpts``, the former ``save_best``) removed. With gradient
-    accumulation a checkpoint waits for the next update. A validation that was due when the run was
-    cut off is made up for when it goes on.
+    accumulation a checkpoint waits for the next update. The checkpoint of an iteration after which
+    there is a validation is written again after it, with its outcome; a run that is cut off in
+    between makes up for the validation when it goes on.
 
     Args: those of :class:`mmengine.hooks.CheckpointHook`.
     """
@@ -75,6 +76,8 @@ class AtomicCheckpointHook(CheckpointHook):
         self._kept: list[str] = []
         self._position: dict[str, int] = {}
         self._saved: tuple[str, int] | None = None
+        self._again: tuple[str, dict] | None = None
+        self._late: _LateRemovals | None = None
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
@@ -85,6 +88,10 @@ class AtomicCheckpointHook(CheckpointHook):
         if self._local and is_main_process():
             for partial in Path(self.out_dir).glob(whole_files.PARTIAL.format('*')):
                 whole_files.remove(partial)
+        if runner._resume and 'last_ckpt' in info:
+            path = self.file_backend.join_path(self.out_dir, Path(info['last_ckpt']).name)
+            if self.file_backend.exists(path):
+                self.last_ckpt, self._saved = path, (path, runner.iter)
         self._remove_older(runner)
         self._make_up_validation(runner)
 
@@ -118,7 +125,21 @@ class AtomicCheckpointHook(CheckpointHook):
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         if isinstance(runner._train_loop, BaseLoop):
             runner.message_hub.update_info('done_validation', runner.iter)
+            meta = {'epoch': runner.epoch, 'iter': runner.iter}
+            if self._saved is not None and self._saved[1] == runner.iter:
+                self._again = (Path(self._saved[0]).name, meta)
             super().after_val_epoch(runner, metrics)
+
+    def after_val(self, runner: Runner) -> None:
+        # Now with what the validation brought: the best score, steps of schedulers that look at it.
+        again, self._again = self._again, None
+        if again is not None:
+            self._save(runner, *again)
+        if self._late is not None:
+            best = getattr(self, 'best_ckpt_path_dict', None)
+            keep = {self.best_ckpt_path} if best is None else set(best.values())
+            self._late.carry_out(keep)
+            self._late = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         # FlexibleRunner overwrites the position that it is given.
@@ -139,7 +160,10 @@ class AtomicCheckpointHook(CheckpointHook):
         return self._saved[0]
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        self._save(runner, self.filename_tmpl.format(step), meta)
+        if self._late is not None:  # the best score has changed
+            self._again = (self.filename_tmpl.format(step), meta)
+        else:
+            self._save(runner, self.filename_tmpl.format(step), meta)
 
     def _save(self, runner: Runner, name: str, meta: dict) -> None:
         runner.call_hook('before_checkpoint')
@@ -178,22 +202,19 @@ class AtomicCheckpointHook(CheckpointHook):
         if is_main_process():
             whole_files.commit(partial, final)
         barrier()
-        if (
-            os.environ.get('LOCAL_RANK') == '0' and partial.exists()
-        ):  # a node with a disk of its own
+        first_of_node = os.environ.get('LOCAL_RANK') == '0'
+        if first_of_node and partial.exists():  # on a disk of the node's own
             whole_files.commit(partial, final)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self.save_best:
             return
-        backend, self.file_backend = self.file_backend, _LateRemovals(self.file_backend)
-        late = self.file_backend
+        backend = self.file_backend
+        self.file_backend = self._late = _LateRemovals(backend)
         try:
             super()._save_best_checkpoint(_WholeSaves(runner, self), metrics)
         finally:
             self.file_backend = backend
-        best = getattr(self, 'best_ckpt_path_dict', None)
-        late.carry_out(set(best.values()) if best is not None else {self.best_ckpt_path})
 
     def _remove_older(self, runner: Runner) -> None:
         if self.max_keep_ckpts <= 0:
