@@ -6,6 +6,7 @@ with the sizes of the fixture; weights go through ``mmclip.models.vild.convert``
 are NHWC and yxyx with the background first; ours NCHW and xyxy with the background last.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -83,6 +84,19 @@ def is_double(config: dict) -> bool:
     return config.get('visual_feature_distill') == 'double_branch'
 
 
+def set_norms(cfg: ConfigDict, config: dict) -> None:
+    """Epsilon and momentum of the case, or no norms at all, in every part of a config."""
+    for key, value in list(cfg.items()):
+        if key.endswith('norm_cfg') and value is not None:
+            if config.get('use_batch_norm', True):
+                value.eps = config.get('bn_eps', value.eps)
+                value.momentum = 1 - config.get('bn_momentum_tf', 1 - value.momentum)
+            else:
+                cfg[key] = None
+        elif isinstance(value, dict):
+            set_norms(value, config)
+
+
 def box_head(
     config: dict, novel: list[str] | None = None, *, classes: int | None = None, width: int
 ) -> nn.Module:
@@ -115,6 +129,12 @@ def box_head(
         temperature=1 / config.get('temperature', 100.0),
         text_encoder=dict(type='mmclip.CLIPTextEncoder', model=encoder),
     )
+    if 'bbox_weights' in config:
+        cfg.bbox_coder.weights = config['bbox_weights']
+    if 'frcnn_huber_delta' in config:  # the host's loss is divided by its beta
+        delta = config['frcnn_huber_delta']
+        cfg.loss_bbox.update(beta=delta, loss_weight=delta)
+    set_norms(cfg, config)
     return cfg
 
 
@@ -396,7 +416,7 @@ def roi_align(case: Case) -> dict:
     return out
 
 
-def rpn_head(config: dict, channels: int, levels: int) -> ConfigDict:
+def rpn_head(config: dict, channels: int, levels: Sequence[int]) -> ConfigDict:
     cfg = model_config()
     head = cfg.rpn_head
     head.update(in_channels=channels, num_convs=config.get('rpn_num_convs', 2))
@@ -405,16 +425,17 @@ def rpn_head(config: dict, channels: int, levels: int) -> ConfigDict:
     head.anchor_generator.update(
         scales=[config.get('anchor_size', 8)],
         ratios=[1 / ratio for ratio in ratios],  # the host's are height over width
-        strides=[2**level for level in range(2, 2 + levels)],
+        strides=[2**level for level in levels],
     )
     head.update(train_cfg=cfg.train_cfg.rpn, test_cfg=cfg.test_cfg.rpn, num_classes=1)
+    set_norms(head, config)
     return head
 
 
 def proposals(case: Case) -> dict:
     config, inputs = case.config, case.inputs
     levels = sorted(int(name[-1]) for name in inputs if name.startswith('rpn_score_'))
-    head = MODELS.build(rpn_head(config, 4, len(levels)))
+    head = MODELS.build(rpn_head(config, 4, levels))
     scores = [nchw(inputs[f'rpn_score_{level}']) for level in levels]
     deltas = [nchw(anchor_deltas(inputs[f'rpn_box_{level}'])) for level in levels]
     metas = [dict(img_shape=tuple(shape.tolist())) for shape in inputs['image_shape']]
@@ -427,8 +448,9 @@ def proposals(case: Case) -> dict:
             nms=dict(type='nms', iou_threshold=config['nms']),
         )
         found = head.predict_by_feat(scores, deltas, batch_img_metas=metas, cfg=cfg)
-        out[f'{mode}_rois_yxyx'] = torch.stack([one.bboxes[:, YX] for one in found])
-        out[f'{mode}_scores'] = torch.stack([one.scores for one in found])
+        count = config[f'{mode}_post']
+        out[f'{mode}_rois_yxyx'] = _padded([one.bboxes[:, YX] for one in found], count, 0)
+        out[f'{mode}_scores'] = _padded([one.scores for one in found], count, 0)
     return out
 
 
@@ -442,8 +464,9 @@ def fpn_rpn(case: Case) -> dict:
         out_channels=config['fpn_feat_dims'],
         num_outs=len(levels),
     )
+    set_norms(neck, config)
     neck = load(MODELS.build(neck), case.state, 'neck.')
-    head = MODELS.build(rpn_head(config, config['fpn_feat_dims'], len(levels)))
+    head = MODELS.build(rpn_head(config, config['fpn_feat_dims'], levels))
     load(head, case.state, 'rpn_head.')
     with torch.no_grad():
         maps = neck([nchw(x) for x in inputs])
@@ -470,6 +493,7 @@ def backbone_config(config: dict) -> ConfigDict:
     blocks = {depth: (Bottleneck, tuple(config.get('layers', BLOCKS.get(depth, ()))))}
     cfg.type = type('Narrow', (known,), dict(arch_settings=known.arch_settings | blocks))
     cfg.update(depth=depth, base_channels=64 // divisor, stem_channels=64 // divisor)
+    set_norms(cfg, config)
     return cfg
 
 
@@ -487,6 +511,7 @@ def mask_head_config(config: dict, channels: int) -> ConfigDict:
         in_channels=channels,
         conv_out_channels=config.get('num_filters', channels),
     )
+    set_norms(cfg, config)
     return cfg
 
 
@@ -621,10 +646,10 @@ def detector_config(config: dict, classes: int, novel: list[str]) -> ConfigDict:
     double = is_double(config)
     cfg = model_config('vild_ensemble_r50_lvis_tf' if double else 'vild_r50_lvis_tf')
     low, high = config['levels']
-    channels, levels = config['fpn_feat_dims'], high - low + 1
+    channels, levels = config['fpn_feat_dims'], range(low, high + 1)
     cfg.backbone = backbone_config(config)
     widths = [256 * 2**i // config.get('resnet_width_divisor', 1) for i in range(4)]
-    cfg.neck.update(in_channels=widths, out_channels=channels, num_outs=levels)
+    cfg.neck.update(in_channels=widths, out_channels=channels, num_outs=len(levels))
     rpn = rpn_head(config, channels, levels)
     cfg.rpn_head = ConfigDict({k: v for k, v in rpn.items() if k not in ('train_cfg', 'test_cfg')})
     head = cfg.roi_head
@@ -632,7 +657,9 @@ def detector_config(config: dict, classes: int, novel: list[str]) -> ConfigDict:
     head.mask_head = mask_head_config(config, channels)
     head.mask_roi_extractor.roi_layer.output_size = config['mask_target_size'] // 2
     for extractor in (head.bbox_roi_extractor, head.mask_roi_extractor):
-        extractor.out_channels = channels
+        extractor.update(out_channels=channels, featmap_strides=[2**level for level in levels])
+        extractor.finest_scale = 56 * 2 ** (low - 2)
+    set_norms(cfg.neck, config)
     cfg.test_cfg.rpn.update(
         nms_pre=config['test_rpn_pre_nms_top_k'],
         max_per_img=config['test_rpn_post_nms_top_k'],
@@ -659,7 +686,8 @@ def run_detector(case: Case, state: dict) -> dict:
     samples = [DetDataSample(metainfo=dict(img_shape=shape)) for shape in shapes]
     x = model.extract_feat(images)
     found = model.rpn_head.predict(x, samples, rescale=False)
-    rois = torch.stack([one.bboxes[:, YX] for one in found])
+    rois = _padded([one.bboxes for one in found], config['test_rpn_post_nms_top_k'], 0)[..., YX]
+    found = [InstanceData(bboxes=one[:, YX]) for one in rois]
     shape = rois.shape[:2]
     head = model.roi_head
     embeddings, deltas = head.bbox_head.embed(
