@@ -25,19 +25,27 @@ def encoder(tmp_path, monkeypatch):
     return CLIPTextEncoder(model=TINY)
 
 
-def test_known_vocabularies_have_their_sizes_and_novel_parts():
-    sizes = {
-        name: (len(class_names(name)), len(novel_names(name))) for name in known_vocabularies()
-    }
-    assert sizes == {
-        'coco80': (80, 0),
-        'imagenet': (1000, 0),
-        'lvis_v1': (1203, 337),
-        'mini_world': (384, 168),
-        'objects365_v2': (365, 0),
-        'ov_coco': (65, 17),
-        'voc20': (20, 0),
-    }
+@pytest.mark.parametrize(
+    'name, size, novel',
+    [
+        ('coco80', 80, 0),
+        ('imagenet', 1000, 0),
+        ('lvis_v1', 1203, 337),
+        ('mini_world', 384, 168),
+        ('objects365_v2', 365, 0),
+        ('ov_coco', 65, 17),
+        ('voc20', 20, 0),
+    ],
+)
+def test_known_vocabularies_have_their_sizes_and_novel_parts(name, size, novel):
+    assert (len(class_names(name)), len(novel_names(name))) == (size, novel)
+
+
+@pytest.mark.parametrize('name', known_vocabularies())
+def test_every_known_vocabulary_passes_as_a_list_and_holds_its_novel_names(name):
+    names = class_names(name)
+    assert class_names(list(names)) == names
+    assert novel_names(name) <= set(names)
 
 
 @pytest.mark.parametrize(
