@@ -23,6 +23,7 @@ class CLIPTrunk(BaseModule):
         out_indices: Stages, 1 the first behind the stem (stride 4 in a ResNet).
         norm_eval: Whether batch norms use their running statistics in training too.
         frozen: Whether no weight is trained (implies ``norm_eval``).
+        init_cfg: The host's, where ``pretrained`` is None, e.g. another training's checkpoint.
 
     Shapes:
         (B, 3, H, W) -> one (B, C_l, H_l, W_l) per stage.
@@ -39,8 +40,9 @@ class CLIPTrunk(BaseModule):
         out_indices: Sequence[int] = (1, 2, 3, 4),
         norm_eval: bool = False,
         frozen: bool = False,
+        init_cfg: dict | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(init_cfg)
         vision = clip_config(model)['vision_cfg']
         if 'timm_model_name' not in vision:
             raise ValueError(
@@ -63,7 +65,10 @@ class CLIPTrunk(BaseModule):
         Raises:
             FileNotFoundError, ValueError: as :func:`build_clip`.
         """
-        if self.pretrained is None or self._is_init:
+        if self._is_init:
+            return
+        if self.pretrained is None:
+            super().init_weights()
             return
         trunk = build_clip(self.model, self.pretrained).visual.trunk
         wanted = self.trunk.state_dict()
