@@ -1,0 +1,158 @@
+"""tools/mini_table.py: what is run, what is skipped, what stands in the README."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAN = dict(
+    runs=dict(
+        start=dict(config='lseg/start_r18_mini.py', seeds=1),
+        model=dict(
+            config='lseg/lseg_r18_mini_supervised.py',
+            options={'model.backbone.init_cfg.checkpoint': '{start}', 'train_cfg.max_iters': 3},
+        ),
+    ),
+    tables=dict(
+        main=dict(
+            columns={'mIoU': 'seg/mIoU', 'seed': 'seed'},
+            rows=[
+                dict(name='LSeg', run='model'),
+                dict(name='shuffled', run='model', config='lseg/lseg_r18_mini_shuffled.py'),
+            ],
+        )
+    ),
+)
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch):
+    """The module with train.py and test.py replaced by what they leave behind, and their calls."""
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    import mini_table
+
+    calls = []
+
+    def call(name, arguments, options, log):
+        work_dir = Path(arguments[arguments.index('--work-dir') + 1])
+        seed = options['randomness.seed']
+        calls.append((name, Path(arguments[0]).stem, seed, dict(options), '--resume' in arguments))
+        if name == 'train.py':
+            if fail:
+                raise RuntimeError('cut off')
+            (work_dir / 'last_checkpoint').write_text(str(work_dir / 'iter_3.pth'))
+        else:
+            folder = work_dir / 'now'
+            folder.mkdir(parents=True)
+            metrics = {'seg/mIoU': 10.0 + seed, 'seed': seed}
+            (folder / 'now.json').write_text(json.dumps(metrics))
+
+    fail = []
+    monkeypatch.setattr(mini_table, 'call', call)
+    mini_table.fail = fail
+    mini_table.calls = calls
+    yield mini_table
+    sys.modules.pop('mini_table', None)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    readme = tmp_path / 'README.md'
+    readme.write_text('before\n<!-- mini_table: main -->\nold\n<!-- /mini_table -->\nafter\n')
+    path = tmp_path / 'lseg' / 'mini_table.yml'
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(dict(readme=str(readme), **PLAN)))
+    return path
+
+
+def run(tool, plan, *more):
+    return tool.main([str(plan), '--work-dir', str(plan.parent / 'work'), *more])
+
+
+def test_trains_what_is_needed_once_and_writes_mean_and_spread(tool, plan):
+    assert run(tool, plan, '--seeds', '0', '2') == 0
+    trained = [call[:3] for call in tool.calls if call[0] == 'train.py']
+    assert trained == [
+        ('train.py', 'start_r18_mini', 0),  # one start for all seeds
+        ('train.py', 'lseg_r18_mini_supervised', 0),
+        ('train.py', 'lseg_r18_mini_supervised', 2),
+    ]
+    options = tool.calls[1][3]
+    assert options['model.backbone.init_cfg.checkpoint'].endswith('start/seed0/iter_3.pth')
+    text = (plan.parent.parent / 'README.md').read_text()
+    assert '| LSeg | 11.0 ± 1.4 | 1.0 ± 1.4 | 2 |' in text
+    assert text.startswith('before\n') and text.endswith('<!-- /mini_table -->\nafter\n')
+    assert 'old' not in text
+
+
+def test_a_second_time_nothing_is_run(tool, plan):
+    run(tool, plan, '--seeds', '0')
+    tool.calls.clear()
+    assert run(tool, plan, '--seeds', '0') == 0
+    assert tool.calls == []
+    assert run(tool, plan, '--seeds', '0', '1') == 0
+    assert {call[2] for call in tool.calls} == {1}, 'only the new seed is run'
+
+
+def test_a_changed_config_is_run_anew_and_a_cut_off_training_goes_on(tool, plan):
+    tool.fail.append(True)
+    assert run(tool, plan, '--seeds', '0') == 1
+    tool.fail.clear()
+    tool.calls.clear()
+    assert run(tool, plan, '--seeds', '0') == 0
+    assert [(c[1], c[4]) for c in tool.calls if c[0] == 'train.py'] == [
+        ('start_r18_mini', True),
+        ('lseg_r18_mini_supervised', False),
+    ]
+    tool.calls.clear()
+    content = yaml.safe_load(plan.read_text())
+    content['runs']['model']['options']['train_cfg.max_iters'] = 4
+    plan.write_text(yaml.safe_dump(content))
+    assert run(tool, plan, '--seeds', '0') == 0
+    assert [(c[0], c[1], c[4]) for c in tool.calls] == [
+        ('train.py', 'lseg_r18_mini_supervised', False),
+        ('test.py', 'lseg_r18_mini_supervised', False),
+        ('test.py', 'lseg_r18_mini_shuffled', False),
+    ]
+
+
+def test_another_process_at_work_is_left_alone(tool, plan, capsys):
+    from filelock import FileLock
+
+    folder = plan.parent / 'work' / 'lseg' / 'start' / 'seed0'
+    folder.mkdir(parents=True)
+    with FileLock(folder / '.lock'):
+        run(tool, plan, '--seeds', '0')
+    assert tool.calls == []
+    assert 'another process is at it' in capsys.readouterr().out
+
+
+def test_bad_plans(tool, plan, capsys):
+    content = yaml.safe_load(plan.read_text())
+    content['tables']['main']['rows'].append(dict(name='x', run='modle'))
+    plan.write_text(yaml.safe_dump(content))
+    assert run(tool, plan) == 1
+    assert "run 'modle' is none of model, start" in capsys.readouterr().err
+    assert run(tool, plan.parent / 'none.yml') == 1
+
+
+def test_shipped_plans_name_runs_and_markers_that_exist(tool):
+    for path in sorted(ROOT.glob('configs/*/mini_table.yml')):
+        content = tool.read_plan(path)
+        readme = (ROOT / content['readme']).read_text()
+        for name, table in content['tables'].items():
+            assert f'<!-- mini_table: {name} -->' in readme, (path, name)
+            for row in table['rows']:
+                if 'config' in row:
+                    assert tool.digest(row['config'], row.get('options', {}))
+        for one in content['runs'].values():
+            assert tool.digest(one.config, one.options)
+
+
+def test_cells(tool):
+    assert tool.cell([]) == '-'
+    assert tool.cell([12.34]) == '12.3'
+    assert tool.cell([1.0, 3.0]) == '2.0 ± 1.4'
