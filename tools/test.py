@@ -15,6 +15,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.registry import HOOKS, init_default_scope
 
 from mmclip.engine import cli, preflight, resume_point, whole_files
+from mmclip.engine.map_writer import MapWriter  # noqa: F401  registers it
 
 VISUALIZATION = {
     'mmdet': ('mmdet.DetVisualizationHook', 'mmdet.DetLocalVisualizer'),
@@ -91,8 +92,8 @@ def augment(cfg: Config) -> None:
     missing = [name for name in ('tta_model', 'tta_pipeline') if cfg.get(name) is None]
     if missing:
         raise cli.UserError(
-            f"--tta: the config has no {' and no '.join(missing)}; add tta_model=dict(type='mmdet."
-            "DetTTAModel', …) and a tta_pipeline that ends with mmcv.TestTimeAug"
+            f'--tta: the config has no {" and no ".join(missing)}; add tta_model=dict(type='
+            "'DetTTAModel', …) and a tta_pipeline that ends with mmcv.TestTimeAug"
         )
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:
@@ -112,11 +113,7 @@ def write_predictions(cfg: Config, out: Path) -> Path:
         metrics.append(dict(type=dump or 'mmengine.DumpResults', out_file_path=str(aside)))
     elif cfg.get('default_scope') == 'mmseg':
         aside = out.with_name(whole_files.PARTIAL.format(out.name))
-        writers = [m for m in metrics if cli.no_scope(m['type']) == 'IoUMetric']
-        if not writers:
-            raise cli.UserError('--out: a folder is filled by IoUMetric, which the config lacks')
-        for metric in writers:
-            metric.update(output_dir=str(aside), keep_results=True)
+        metrics.append(dict(type='mmclip.MapWriter', output_dir=str(aside)))
     else:
         raise cli.UserError(f'--out: {out} must end with .pkl or .pickle')
     cfg.test_evaluator = metrics

@@ -264,3 +264,19 @@ def test_dist_train_passes_the_exit_code_on_and_the_signal_down(tmp_path):
         code = process.wait(60)
     assert code == 75, (tmp_path / 'log').read_text()[-4000:]
     assert 1 <= checkpoint(tmp_path / 'a/last.pth')['meta']['iter'] < 20
+
+
+def test_maps_of_many_classes_are_written_whole(tmp_path):
+    import cv2
+
+    from mmclip.engine.map_writer import MapWriter
+
+    for classes, lift in ((256, 0), (256, 1), (385, 0)):
+        labels = torch.tensor([[[0, 1], [254, classes - 1]]])
+        writer = MapWriter(output_dir=str(tmp_path / 'maps'))
+        writer.dataset_meta = dict(classes=['x'] * classes)
+        sample = dict(img_path='a/b.jpg', pred_sem_seg=dict(data=labels), reduce_zero_label=lift)
+        writer.process(None, [sample])
+        read = cv2.imread(str(tmp_path / 'maps/b.png'), cv2.IMREAD_UNCHANGED)
+        assert (read == labels[0].numpy() + lift).all()
+        assert read.dtype.itemsize == (1 if classes + lift <= 256 else 2)
