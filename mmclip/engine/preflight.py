@@ -1,15 +1,17 @@
 """Looks for the files that a config names before anything heavy is imported or built."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from mmclip.config_path import configs_root
 
 PAGE = 'docs/en/datasets.md'
 # A folder's name in a path -> how its content is obtained; `{root}` is the path up to it.
 HELP = {
     'mini_world': 'python tools/make_mini_world.py --out {root}',
     'lvis_v1': f'{PAGE}#lvis-v1 says where LVIS v1 comes from and how it is laid out in {{root}}',
-    'coco': f'{PAGE} says how COCO is laid out in {{root}}',
     'imagenet': f'{PAGE}#imagenet-1k-cifar-100 says how ImageNet is laid out in {{root}}',
     'cifar100': f'{PAGE}#imagenet-1k-cifar-100 says where CIFAR-100 comes from',
     'vocabularies': f'python tools/build_vocabulary.py, see {PAGE}#vocabularies',
@@ -95,6 +97,23 @@ def needed_files(cfg: dict, *, train: bool) -> Iterator[Needed]:
         yield Needed(start, 'load_from', {})
 
 
+def _section(path: Path) -> str | None:
+    """Anchor of the first section of the page that speaks of the path's folder below ``data``."""
+    page = configs_root().parent / PAGE
+    parts = path.parts
+    if 'data' not in parts[:-1] or not page.is_file():
+        return None
+    folder = re.compile(rf'data/{re.escape(parts[parts.index("data") + 1])}\b')
+    anchor = None
+    for line in page.read_text(encoding='utf-8').splitlines():
+        if line.startswith('##'):  # one # may be a comment in a block of code
+            title = line.lstrip('#').strip().lower()
+            anchor = ''.join(c for c in title.replace(' ', '-') if c.isalnum() or c in '-_')
+        elif folder.search(line):
+            return anchor
+    return None
+
+
 def _help(needed: Needed, table: dict[str, str]) -> str:
     path = Path(needed.path)
     for prefix, text in table.items():
@@ -112,6 +131,14 @@ def _help(needed: Needed, table: dict[str, str]) -> str:
     for folder in (path, *path.parents):
         if folder.name in HELP:
             return HELP[folder.name].format(root=folder)
+    if 'work_dirs' in path.parts:
+        name = f'{path.parent.name}.py'
+        configs = [found.relative_to(configs_root()) for found in configs_root().rglob(name)]
+        if len(configs) == 1:
+            return f'python tools/train.py {configs[0].as_posix()}'
+    section = _section(path)
+    if section:
+        return f'{PAGE}#{section} says where it comes from and how it is laid out'
     if needed.where == 'load_from':
         return 'give a checkpoint that exists'
     return f'see {PAGE}, or set {needed.where} by --cfg-options'

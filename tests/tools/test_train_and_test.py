@@ -45,6 +45,12 @@ def fails_before_writing(folder: Path, *arguments: object, code: int = 1) -> str
             'data/lvis_v1/annotations/train.json',
             'docs/en/datasets.md#lvis-v1',
         ),
+        # Not in the table: the page's section that speaks of the folder.
+        (
+            '/elsewhere/data/coco20i/',
+            '/elsewhere/data/coco20i/annotations/train.json',
+            'docs/en/datasets.md#pascal-5i-coco-20i-fss-1000',
+        ),
     ],
 )
 def test_missing_data_are_named_with_what_brings_them(root, missing, help, tmp_path):
@@ -79,6 +85,10 @@ def test_the_folder_of_the_pictures_and_own_help(tmp_path):
             "    text_encoder=dict(model='ViT-B-32', pretrained='openai'))\n",
             'python tools/build_vocabulary.py --vocabulary lvis_v1 --model ViT-B-32 '
             '--pretrained openai --out v/lvis.safetensors',
+        ),
+        (
+            "load_from = 'work_dirs/vild_text_r18_mini/last.pth'\n",
+            'how to get it: python tools/train.py vild/vild_text_r18_mini.py',
         ),
         ("val_evaluator['ann_file'] = 'e/val.json'\n", 'e/val.json does not exist (val_evaluator'),
         (
