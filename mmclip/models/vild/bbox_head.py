@@ -306,7 +306,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
 
     # -- detections -----------------------------------------------------------------------------
 
-    def _boxes(
+    def boxes_of(
         self, rois: torch.Tensor, bbox_pred: torch.Tensor | None, img_meta: dict, rescale: bool
     ) -> torch.Tensor:
         """(N, 5) rois -> boxes (N, 4), or (N, K, 4) with a regressor per class."""
@@ -356,26 +356,39 @@ class ViLDBBoxHead(ConvFCBBoxHead):
             )[0]
         cfg = rcnn_test_cfg or {}
         chunks = self.score_chunks(cls_score, cfg)
-        results = InstanceData()
         if cfg.get('per_proposal', False):
-            results.bboxes = self._boxes(roi, None, img_meta, rescale)
-            results.scores, results.labels = _best_class(chunks)
-            return results
-        boxes = self._boxes(roi, bbox_pred, img_meta, rescale)
+            bbox_pred = None
+        boxes = self.boxes_of(roi, bbox_pred, img_meta, rescale)
+        return self.results_of(boxes, chunks, rcnn_test_cfg)
+
+    def results_of(
+        self, boxes: torch.Tensor, chunks: Chunks, rcnn_test_cfg: dict | None
+    ) -> InstanceData:
+        """Detections from boxes and scores, see :meth:`_predict_by_feat_single`.
+
+        Args:
+            boxes: (N, 4), or (N, K, 4) with a regressor per class.
+            chunks: Scores of the N regions.
+            rcnn_test_cfg: As there.
+        """
+        results = InstanceData()
         if rcnn_test_cfg is None:
             scores = torch.cat([chunk for _, chunk in chunks()], 1)
             results.bboxes = boxes.flatten(1)
             results.scores = F.pad(scores, (0, 1))  # the host's background column, never read
-            return results
-        results.bboxes, results.scores, results.labels, _ = detections(
-            boxes,
-            chunks,
-            num_classes=self.num_classes,
-            nms_cfg=cfg['nms'],
-            max_per_img=cfg['max_per_img'],
-            score_thr=cfg['score_thr'],
-            per_class=cfg.get('per_class'),
-        )
+        elif rcnn_test_cfg.get('per_proposal', False):
+            results.bboxes = boxes
+            results.scores, results.labels = _best_class(chunks)
+        else:
+            results.bboxes, results.scores, results.labels, _ = detections(
+                boxes,
+                chunks,
+                num_classes=self.num_classes,
+                nms_cfg=rcnn_test_cfg['nms'],
+                max_per_img=rcnn_test_cfg['max_per_img'],
+                score_thr=rcnn_test_cfg['score_thr'],
+                per_class=rcnn_test_cfg.get('per_class'),
+            )
         return results
 
 
