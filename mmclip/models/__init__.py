@@ -30,6 +30,7 @@ from mmclip.models.vild.backbone import SamePoolResNet
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
 from mmclip.models.vild.box_coder import PlusOneBBoxCoder
 from mmclip.models.vild.classifier import ProjectedTextClassifier
+from mmclip.models.vild.crops_detector import CLIPOnCrops
 from mmclip.models.vild.detector import ViLD
 from mmclip.models.vild.distill_loss import L1DistillLoss
 from mmclip.models.vild.layers import BiasedConv2d, SameConv2d
@@ -63,6 +64,7 @@ __all__ = [
     'TextEmbeddingClassifier',
     # ViLD
     'BiasedConv2d',
+    'CLIPOnCrops',
     'CentreRoIExtractor',
     'EndNormFPN',
     'L1DistillLoss',
