@@ -99,7 +99,7 @@ def needed_files(cfg: dict, *, train: bool) -> Iterator[Needed]:
 
 def _section(path: Path) -> str | None:
     """Anchor of the first section of the page that speaks of the path's folder below ``data``."""
-    page = configs_root().parent / PAGE
+    page = configs_root().resolve().parent / PAGE  # only in a checkout
     parts = path.parts
     if 'data' not in parts[:-1] or not page.is_file():
         return None
