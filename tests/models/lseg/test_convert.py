@@ -75,3 +75,31 @@ def test_official_numbers(oracles, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(ROOT / 'tools' / 'dev' / 'check_oracles.py'), run_name='__main__')
     assert stop.value.code == 0, capsys.readouterr().out
+
+
+class Callback:
+    """Stands for Lightning's, which is not installed where the checkpoint is read."""
+
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('a checkpoint was run')",))
+
+
+def test_a_lightning_checkpoint_by_the_command(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    from convert_checkpoint import convert_file
+
+    state = {
+        'net.scratch.head1.weight': torch.ones(4, 2, 1, 1),
+        'net.scratch.head1.bias': torch.ones(4),
+        'net.pretrained.model.norm.bias': torch.ones(3),
+        'net.clip_pretrained.logit_scale': torch.ones(()).half(),
+    }
+    content = dict(epoch=200, state_dict=state, callbacks={'early': Callback()})
+    torch.save(content, tmp_path / 'demo.ckpt')
+    convert_file('lseg', str(tmp_path / 'demo.ckpt'), str(tmp_path / 'out.safetensors'))
+    from mmclip.checkpoint import read_state_dict
+
+    assert sorted(read_state_dict(tmp_path / 'out.safetensors')) == [
+        'decode_head.conv_seg.projection.bias',
+        'decode_head.conv_seg.projection.weight',
+    ]
