@@ -2,9 +2,9 @@
 
 1. makes MiniWorld in ``data/mini_world`` (a drawn world in LVIS format),
 2. trains ViLD-text on its base classes with ``tools/train.py`` (a run that was cut off goes on),
-3. tests it with ``tools/test.py`` on all 384 names: base classes, novel shapes that never had a box,
-   compositions that were never seen at all; then the same model under shuffled words, with one example
-   picture per class instead of words, and its naming accuracy at ground-truth boxes,
+3. tests it with ``tools/test.py`` on all 384 names: base classes, novel shapes that never had a
+   box, compositions that were never seen at all; then the same model under shuffled words, with one
+   example picture per class instead of words, and its naming accuracy at ground-truth boxes,
 4. draws the words on boxes in ``work_dirs/demo/*.png`` and prints the table.
 """
 
@@ -68,7 +68,7 @@ def main() -> None:
     args = parser.parse_args()
     work_dir = ROOT / args.work_dir
 
-    run('tools/make_mini_world.py', '--out', 'data/mini_world')
+    run('tools/make_mini_world.py', '--out', 'data/mini_world', '--parts', 'detection')
     start = time.monotonic()
     config = CONFIG.format('')
     run('tools/train.py', config, '--work-dir', str(work_dir), '--resume')
