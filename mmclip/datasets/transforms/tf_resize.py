@@ -9,9 +9,9 @@ from mmclip.registry import TRANSFORMS
 def _axis(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lower and upper source rows of each target row, and how much the upper one counts."""
     position = np.arange(new_size, dtype=np.float32) * np.float32(size / new_size)
-    lower = np.floor(position).astype(np.int64)
-    upper = np.minimum(lower + 1, size - 1)
-    return lower, upper, position - lower
+    whole = np.floor(position)
+    lower = whole.astype(np.int64)
+    return lower, np.minimum(lower + 1, size - 1), position - whole
 
 
 def tf_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
