@@ -14,7 +14,7 @@ custom_hooks = [dict(type='mmclip.VocabularyHook')]
 
 model = dict(
     data_preprocessor=dict(seg_pad_val=255),
-    decode_head=dict(two_way=True, coarse_loss=False, ignore_index=255),
+    decode_head=dict(two_way=True, loss_stride=2, ignore_index=255),
     test_cfg=dict(rescale=False))
 
 train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=400, val_interval=400)

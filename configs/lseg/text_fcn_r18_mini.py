@@ -27,4 +27,4 @@ model = dict(
                 type='mmclip.CLIPTextEncoder', model='mini_clip', pretrained='mini_clip'),
             prompts='name',
             background=None,
-            temperature=0.07)))
+            temperature=0.03)))

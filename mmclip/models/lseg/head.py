@@ -39,15 +39,17 @@ class LSegHead(BaseDecodeHead):
         two_way: The protocol of the folds: each picture is asked for one class, ``class_id`` in
             its meta information; channel 0 is the first word of the list (the background), channel
             1 that class (word ``class_id + 1``).
-        coarse_loss: Whether the loss is taken before the last x2 upsampling, at every second pixel:
-            a quarter of the time and memory for a long list of words. Not in the paper.
+        loss_stride: Pixels between those that the loss looks at: 1 all of them; 2 before the last
+            x2 upsampling, at a quarter of the time and memory for a long list of words; 4 every
+            second of these, and so on. The paper has 1.
         kwargs: The host's.
 
     Shapes:
         Four maps (B, C_l, H_l, W_l), or four pairs of tokens -> (B, K, H, W), or (B, 2, H, W).
 
     Raises:
-        ValueError: a sample without ``class_id`` under ``two_way``, or one outside the list.
+        ValueError: a sample without ``class_id`` under ``two_way``, or one outside the list; a
+            ``loss_stride`` that is neither 1 nor even.
     """
 
     def __init__(
@@ -60,10 +62,12 @@ class LSegHead(BaseDecodeHead):
         head_block: dict[str, Any] | None = None,
         early_fusion: dict[str, Any] | None = None,
         two_way: bool = False,
-        coarse_loss: bool = False,
+        loss_stride: int = 1,
         norm_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
+        if loss_stride != 1 and (loss_stride < 2 or loss_stride % 2):
+            raise ValueError(f'loss_stride: {loss_stride!r}; allowed are 1, 2, 4, 6, ...')
         count = 2 if two_way else len(class_names(classifier['classes']))
         super().__init__(
             in_channels=list(in_channels),
@@ -79,7 +83,7 @@ class LSegHead(BaseDecodeHead):
             **kwargs,
         )
         self.two_way = two_way
-        self.coarse_loss = coarse_loss
+        self.loss_stride = loss_stride
         self.reassemble = None
         if reassemble is not None:
             self.reassemble = Reassemble(in_channels=in_channels[0], **reassemble)
@@ -106,10 +110,14 @@ class LSegHead(BaseDecodeHead):
         inputs = self._transform_inputs(inputs)
         return inputs if self.reassemble is None else self.reassemble(inputs)
 
-    def coarse(self, inputs: Sequence, pairs: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits (B, K, H / 2, W / 2)."""
-        logits = self.conv_seg(self.decoder(self.maps(inputs)), pairs)
-        return logits if self.head_block is None else self.head_block(logits)
+    def coarse(
+        self, inputs: Sequence, pairs: torch.Tensor | None = None, step: int = 1
+    ) -> torch.Tensor:
+        """Logits (B, K, H / 2, W / 2), of every ``step``-th pixel."""
+        features = self.decoder(self.maps(inputs))
+        if self.head_block is None:
+            return self.conv_seg(features[:, :, ::step, ::step], pairs)
+        return self.head_block(self.conv_seg(features, pairs))[:, :, ::step, ::step]
 
     def forward(self, inputs: Sequence, pairs: torch.Tensor | None = None) -> torch.Tensor:
         """Outputs of the backbone -> logits (B, K, H, W), or (B, P, H, W) of ``pairs`` (B, P)."""
@@ -138,10 +146,10 @@ class LSegHead(BaseDecodeHead):
         """The configured losses of the logits, and the share of pixels that are named right."""
         pairs = self.pairs([sample.metainfo for sample in batch_data_samples])
         target = self._stack_batch_gt(batch_data_samples)[:, 0]
-        if self.coarse_loss:
-            logits, target = self.coarse(inputs, pairs), target[:, ::2, ::2]
-        else:
-            logits = self(inputs, pairs)
+        if self.loss_stride == 1:
+            return self.losses_of(self(inputs, pairs), target)
+        stride = self.loss_stride
+        logits, target = self.coarse(inputs, pairs, stride // 2), target[:, ::stride, ::stride]
         return self.losses_of(logits, target)
 
     def losses_of(self, logits: torch.Tensor, target: torch.Tensor) -> dict:

@@ -81,14 +81,21 @@ def test_two_way_loss(make_head):
     torch.testing.assert_close(loss, F.cross_entropy(logits, targets))
 
 
-def test_coarse_loss_looks_at_every_second_pixel(make_head):
-    head = make_head(coarse_loss=True)
+@pytest.mark.parametrize('stride', [2, 4])
+@pytest.mark.parametrize('block', [None, dict(kind='depthwise')])
+def test_loss_at_some_of_the_pixels(make_head, stride, block):
+    head = make_head(loss_stride=stride, head_block=block)
     inputs = maps(batch=1)
     target = torch.randint(0, 5, (32, 32))
     loss = head.loss(inputs, [sample(target)], None)['loss_ce']
-    expected = F.cross_entropy(head.coarse(inputs), target[None, ::2, ::2])
-    torch.testing.assert_close(loss, expected)
+    logits = head.coarse(inputs)[:, :, :: stride // 2, :: stride // 2]
+    torch.testing.assert_close(loss, F.cross_entropy(logits, target[None, ::stride, ::stride]))
     assert head(inputs).shape == (1, 5, 32, 32)
+
+
+def test_bad_loss_stride(make_head):
+    with pytest.raises(ValueError, match='loss_stride: 3'):
+        make_head(loss_stride=3)
 
 
 def test_a_picture_without_any_label_gives_a_loss_of_zero_with_backward(make_head):
