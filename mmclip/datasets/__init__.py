@@ -4,6 +4,7 @@ from mmclip.datasets.fold_segmentation import FoldSegDataset
 from mmclip.datasets.lvis import OpenVocabLVISDataset
 from mmclip.datasets.segmentation import OpenVocabSegDataset
 from mmclip.datasets.shard_sampler import ShardSampler
+from mmclip.datasets.video import VideoList
 
 __all__ = [
     'CIFAR',
@@ -14,4 +15,5 @@ __all__ = [
     'OpenVocabLVISDataset',
     'OpenVocabSegDataset',
     'ShardSampler',
+    'VideoList',
 ]

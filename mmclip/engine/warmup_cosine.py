@@ -1,6 +1,7 @@
 """timm's cosine schedule with warm-up, as GroupViT, ViT and Swin recipes use it."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
@@ -91,3 +92,67 @@ class WarmupCosineLR(_ParamScheduler):
     def _get_value(self) -> list[float]:
         factor = self.factor(self.last_step)
         return [base * factor for base in self.base_values]
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupRestartLR(WarmupCosineLR):
+    r"""Linear warm-up, then a curve of its own: a cosine over the steps that are left, or steps.
+
+    .. math:: lr(t) = start + (1 - start)\, t / W \;\text{for}\; t < W, \quad
+              end + \tfrac12 (1 - end) (1 + \cos(\pi (t - W) / (T - W))) \;\text{else}
+
+    With ``milestones``: ``gamma`` to the number of milestones reached.
+
+    Source: the official schedules of ActionCLIP (``WarmupCosineAnnealingLR`` and
+    ``WarmupMultiStepLR``). MMEngine's ``LinearLR`` reaches the base rate one step early.
+
+    Args:
+        milestones: In epochs or iterations, as ``total``; None for the cosine.
+        gamma: Factor at each milestone.
+        kwargs: As :class:`WarmupCosineLR`.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        milestones: Sequence[float] | None = None,
+        gamma: float = 0.1,
+        start_factor: float = 0.0,
+        end_factor: float = 0.0,
+        delay: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.milestones = None if milestones is None else tuple(milestones)
+        self.gamma = gamma
+        super().__init__(
+            optimizer,
+            start_factor=start_factor,
+            end_factor=end_factor,
+            delay=delay,
+            **kwargs,
+        )
+
+    @classmethod
+    def build_iter_from_epoch(
+        cls,
+        *args: Any,
+        epoch_length: int,
+        milestones: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> 'WarmupRestartLR':
+        """The same curve with a new rate at each iteration."""
+        if milestones is not None:
+            kwargs['milestones'] = [epoch * epoch_length for epoch in milestones]
+        return super().build_iter_from_epoch(*args, epoch_length=epoch_length, **kwargs)
+
+    def factor(self, step: int) -> float:
+        """Share of the base rate at a step."""
+        t = min(max(step - self.delay, 0), self.total)
+        if t < self.warmup:
+            return self.start_factor + (1 - self.start_factor) * t / self.warmup
+        if self.milestones is not None:
+            return self.gamma ** sum(t >= milestone for milestone in self.milestones)
+        left = max(self.total - self.warmup, 1)
+        cosine = math.cos(math.pi * (t - self.warmup) / left)
+        return self.end_factor + (1 - self.end_factor) * (1 + cosine) / 2

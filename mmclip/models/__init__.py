@@ -1,5 +1,17 @@
 """Models, grouped by method: the table of contents."""
 
+# ActionCLIP
+from mmclip.models.action_clip.loss import MultiPositiveKLLoss
+from mmclip.models.action_clip.post_prompts import (
+    ActionConv1D,
+    ActionLSTM,
+    ActionMeanP,
+    ActionTransf,
+    ActionTransfCls,
+)
+from mmclip.models.action_clip.recognizer import ActionCLIP
+from mmclip.models.action_clip.unimodal import UnimodalActionRecognizer
+
 # CLIP zero-shot
 from mmclip.models.clip_zero_shot.classifier import CLIPZeroShotClassifier
 from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
@@ -41,6 +53,15 @@ from mmclip.models.vild.roi_head import ViLDCascadeRoIHead, ViLDRoIHead
 from mmclip.models.vild.rpn_head import SepBNRPNHead
 
 __all__ = [
+    # ActionCLIP
+    'ActionCLIP',
+    'ActionConv1D',
+    'ActionLSTM',
+    'ActionMeanP',
+    'ActionTransf',
+    'ActionTransfCls',
+    'MultiPositiveKLLoss',
+    'UnimodalActionRecognizer',
     # CLIP zero-shot
     'CLIPContrastive',
     'CLIPZeroShotClassifier',

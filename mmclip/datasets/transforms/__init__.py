@@ -13,22 +13,38 @@ from mmclip.datasets.transforms.teacher_embeddings import (
     PackTeacherRegions,
 )
 from mmclip.datasets.transforms.tf_resize import TFResize
-from mmclip.datasets.transforms.timm_augment import TimmAugment, ToBGR
+from mmclip.datasets.transforms.timm_augment import TimmAugment, TimmResizeCrop, ToBGR
+from mmclip.datasets.transforms.video import (
+    DecodeFrames,
+    FrameResize,
+    FrameResizeCrop,
+    OpenVideo,
+    SampleSegments,
+)
+from mmclip.datasets.transforms.video_augment import FrameColour, FrameRandAugment
 
 __all__ = [
     'CLIPRandomCrop',
     'CLIPResizeCrop',
+    'DecodeFrames',
+    'FrameColour',
+    'FrameRandAugment',
+    'FrameResize',
+    'FrameResizeCrop',
     'LoadPicture',
     'LoadSegMap',
     'LoadTeacherEmbeddings',
     'NounPrompts',
+    'OpenVideo',
     'PackCLIPInputs',
     'PackTeacherRegions',
     'ProposalsFromGT',
     'RandomLongSideCrop',
+    'SampleSegments',
     'ShortSideCenterCrop',
     'SquareResize',
     'TFResize',
     'TimmAugment',
+    'TimmResizeCrop',
     'ToBGR',
 ]

@@ -1,0 +1,4 @@
+# Post-network visual prompt TransfCls: no figure known. Effective batch 128 (4 x 32).
+# python tools/train.py configs/action_clip/action_clip_vit_b32_transf_cls_8f_k400.py
+_base_ = './action_clip_vit_b32_transf_8f_k400.py'
+model = dict(post_prompt=dict(_delete_=True, type='mmclip.ActionTransfCls'))

@@ -1,0 +1,220 @@
+"""Reads chosen frames of a video exactly: by PyAV, or by decord."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.logging import print_log
+
+BACKENDS = ('pyav', 'decord')
+_INSTALL = '`pip install av` (or mmclip[video]) brings it'
+
+
+class PyAVReader:
+    """Frames by number, in the order in which they are shown, whatever the frame rate does.
+
+    The file is walked through once without decoding: that counts the frames (headers often lie) and
+    tells the moment of each and where decoding may start. Reading jumps to the nearest such place
+    and decodes no more than it must.
+
+    Args:
+        path: A video file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no video, cut off, or without a frame.
+        ImportError: PyAV is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        try:
+            import av
+        except ImportError as error:
+            raise ImportError(f'PyAV is needed to read videos: {_INSTALL}') from error
+        self._errors = av.FFmpegError
+        self.path = str(path)
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'filename: there is no video {path}')
+        try:
+            self._container = av.open(self.path)
+        except (self._errors, ValueError) as error:
+            raise ValueError(f'filename: {path} is no video or is cut off ({error})') from error
+        if not self._container.streams.video:
+            self.close()
+            raise ValueError(f'filename: {path} holds no video stream')
+        self._stream = self._container.streams.video[0]
+        self._moments, self._starts = self._walk()
+        if not self._moments:
+            self.close()
+            raise ValueError(
+                f'filename: {path} holds no frame: its length is zero or it is cut off'
+            )
+
+    def _walk(self) -> tuple[list[int], list[int]]:
+        """Moments of all frames in order, and of those where decoding may start."""
+        moments, starts = [], []
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size and not packet.is_discard:
+                    moments.append(packet.pts)
+                    if packet.is_keyframe:
+                        starts.append(packet.pts)
+        except self._errors:
+            pass  # cut off: what came before is there
+        if any(moment is None for moment in moments):  # a raw stream: only the order is known
+            return [None] * len(moments), []
+        return sorted(moments), sorted(starts)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames in the file."""
+        return len(self._moments)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def __enter__(self) -> 'PyAVReader':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
+        """Frames as RGB uint8 (H, W, 3), in the order asked for; equal numbers share one array.
+
+        A frame that cannot be decoded (the file is damaged) is replaced by the nearest before it
+        that can, or by the first one, with a warning.
+
+        Args:
+            numbers: 0 is the first frame.
+
+        Raises:
+            ValueError: a number out of range; no frame can be decoded.
+        """
+        wanted = sorted({int(number) for number in numbers})
+        if wanted and not 0 <= wanted[0] <= wanted[-1] < self.num_frames:
+            raise ValueError(
+                f'numbers: {wanted[0]} to {wanted[-1]}; {self.path} has {self.num_frames} frames'
+            )
+        found = self._decode(wanted) if self._moments[0] is not None else self._in_order(wanted)
+        if wanted and not found:
+            raise ValueError(f'filename: no frame of {self.path} can be decoded')
+        lost = [number for number in wanted if number not in found]
+        if lost:
+            print_log(
+                f'{self.path}: {len(lost)} of {len(wanted)} frames cannot be decoded, e.g. '
+                f'{lost[0]}; their neighbours stand for them',
+                'current',
+                level=30,
+            )
+            for number in lost:
+                before = [n for n in found if n < number]
+                found[number] = found[max(before) if before else min(found)]
+        return [found[int(number)] for number in numbers]
+
+    def _decode(self, wanted: list[int]) -> dict[int, np.ndarray]:
+        number_of = {moment: number for number, moment in enumerate(self._moments)}
+        found, left = {}, list(wanted)
+        while left:
+            target = self._moments[left[0]]
+            start = max((s for s in self._starts if s <= target), default=self._moments[0])
+            try:
+                self._container.seek(start, stream=self._stream)
+                for frame in self._container.decode(self._stream):
+                    number = number_of.get(frame.pts)
+                    while left and number is not None and left[0] < number:
+                        left.pop(0)  # lost
+                    if left and number == left[0]:
+                        found[left.pop(0)] = frame.to_ndarray(format='rgb24')
+                        if not left or self._jump_pays(number, left[0]):
+                            break
+                else:
+                    left = left[1:]
+            except self._errors:
+                left = left[1:]
+        return found
+
+    def _jump_pays(self, now: int, target: int) -> bool:
+        """Whether decoding may start anew between here and there."""
+        low, high = self._moments[now], self._moments[target]
+        return any(low < start <= high for start in self._starts)
+
+    def _in_order(self, wanted: list[int]) -> dict[int, np.ndarray]:
+        self._container.close()
+        import av
+
+        self._container = av.open(self.path)
+        found, chosen = {}, set(wanted)
+        try:
+            for number, frame in enumerate(self._container.decode(video=0)):
+                if number in chosen:
+                    found[number] = frame.to_ndarray(format='rgb24')
+                if number >= wanted[-1]:
+                    break
+        except self._errors:
+            pass
+        return found
+
+
+class DecordReader:
+    """The same by decord, which is faster on long videos and less exact on odd ones.
+
+    Args:
+        path: A video file.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: as :class:`PyAVReader`.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        try:
+            import decord
+        except ImportError as error:
+            raise ImportError('decord is not installed: `pip install decord` brings it') from error
+        self.path = str(path)
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'filename: there is no video {path}')
+        try:
+            self._reader = decord.VideoReader(self.path, num_threads=1)
+            self.num_frames = len(self._reader)
+        except (RuntimeError, decord.DECORDError) as error:
+            raise ValueError(f'filename: {path} is no video or is cut off ({error})') from error
+        if not self.num_frames:
+            raise ValueError(f'filename: {path} holds no frame')
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader = None
+
+    def __enter__(self) -> 'DecordReader':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
+        """As :meth:`PyAVReader.read`."""
+        if len(numbers) and not 0 <= min(numbers) <= max(numbers) < self.num_frames:
+            raise ValueError(
+                f'numbers: {min(numbers)} to {max(numbers)}; {self.path} has {self.num_frames} '
+                'frames'
+            )
+        try:
+            return list(self._reader.get_batch(list(numbers)).asnumpy())
+        except Exception as error:
+            raise ValueError(
+                f'filename: no frame of {self.path} can be decoded ({error})'
+            ) from error
+
+
+def open_video(path: str | os.PathLike, backend: str = 'pyav') -> PyAVReader | DecordReader:
+    """A reader of a video file, to be used in a ``with``.
+
+    Raises:
+        ValueError: another backend.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f'backend: {backend!r} is none of {BACKENDS}')
+    return PyAVReader(path) if backend == 'pyav' else DecordReader(path)

@@ -1,0 +1,148 @@
+"""The trainable text tower: CLIP's, the same with random weights, or one of transformers'."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmengine.model import BaseModule
+from open_clip.model import _build_text_tower
+from torch import nn
+
+from mmclip.models.common.causal_text import encode_causal, encode_tokens, tokens_per_batch
+from mmclip.models.common.causal_tower import causal_tower
+from mmclip.models.common.clip_loading import clip_config, clip_tokenizer
+
+PRETRAINED = ('clip', 'random')
+
+
+class TransformersTower(nn.Module):
+    """A transformers encoder (BERT ...): hidden state of the first token, projected.
+
+    Building it reads a local folder's ``config.json`` at most; the weights come with :meth:`fill`.
+
+    Args:
+        name: Local folder, or name on the hub (weights and tokenizer are downloaded at first use).
+        embed_dim: D.
+        config: Fields of the architecture, with ``model_type``; None reads the folder, and is
+            BERT-base for a name on the hub.
+        context_length: Tokens at most.
+    """
+
+    def __init__(
+        self, *, name: str, embed_dim: int, config: dict | None = None, context_length: int = 77
+    ) -> None:
+        super().__init__()
+        from transformers import AutoConfig, AutoModel  # seconds: only for those who use it
+
+        if config is None and Path(name).is_dir():
+            settings = AutoConfig.from_pretrained(name)
+        else:
+            settings = AutoConfig.for_model(**(config or dict(model_type='bert')))
+        self.name = name
+        self.context_length = context_length
+        self.transformer = AutoModel.from_config(settings)
+        if hasattr(self.transformer, 'pooler'):
+            self.transformer.pooler = None  # nothing reads it
+        self.projection = nn.Linear(settings.hidden_size, embed_dim, bias=False)
+        self.pad = settings.pad_token_id or 0
+        self._tokenizer = None
+
+    def fill(self) -> None:
+        """Load the weights; the projection stays random."""
+        from transformers import AutoModel
+
+        loaded = AutoModel.from_pretrained(self.name).state_dict()
+        state = {k: v for k, v in loaded.items() if not k.startswith('pooler.')}
+        self.transformer.load_state_dict(state)
+
+    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+        """N texts -> (N, T) ids, padded to the longest of them."""
+        if self._tokenizer is None:
+            from transformers import AutoTokenizer
+
+            self._tokenizer = AutoTokenizer.from_pretrained(self.name)
+        return self._tokenizer(
+            list(texts),
+            padding='longest',
+            truncation=True,
+            max_length=self.context_length,
+            return_tensors='pt',
+        )['input_ids']
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """(N, T) -> (N, D), raw."""
+        mask = (ids != self.pad).long()
+        out = self.transformer(input_ids=ids, attention_mask=mask)
+        return self.projection(out.last_hidden_state[:, 0])
+
+
+class ActionTextTower(BaseModule):
+    """Sentences to raw features, with gradients for training and without for a whole vocabulary.
+
+    CLIP's tower is causal: padding is skipped in training, and a vocabulary shares what its
+    sentences have in common (:mod:`mmclip.models.common.causal_text`); both are exact.
+
+    Args:
+        model: CLIP's architecture, which gives D and, unless ``tower`` is a dict, the tower.
+        tower: ``'clip'`` (CLIP's weights), ``'random'`` (the same, untrained), or
+            ``dict(name=..., config=..., context_length=...)`` for a :class:`TransformersTower`;
+            ``pretrained=False`` in it leaves that one untrained.
+
+    Raises:
+        ValueError: another ``tower``.
+    """
+
+    def __init__(self, *, model: str | dict, tower: str | dict = 'clip') -> None:
+        super().__init__()
+        config = clip_config(model)
+        self.model = model
+        self.embed_dim = config['embed_dim']
+        if isinstance(tower, dict):
+            settings = dict(tower)
+            self.source = 'transformers' if settings.pop('pretrained', True) else 'random'
+            self.tower = TransformersTower(embed_dim=self.embed_dim, **settings)
+        elif tower in PRETRAINED:
+            self.source = tower
+            text = dict(config['text_cfg'])
+            if text.get('hf_model_name'):
+                raise ValueError(
+                    f'model: {model!r} has a Hugging Face text tower; give it as text_tower=dict('
+                    f'name={text["hf_model_name"]!r})'
+                )
+            quick_gelu = config.get('quick_gelu', False)
+            self.tower = _build_text_tower(self.embed_dim, text, quick_gelu)
+        else:
+            raise ValueError(f'text_tower: {tower!r} is none of {PRETRAINED} and no dict')
+        self._tokenizer = None
+
+    def init_weights(self) -> None:
+        """Load transformers' weights; CLIP's come from the recognizer."""
+        if self.source == 'transformers':
+            self.tower.fill()
+
+    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+        """N texts -> (N, T) int64 ids."""
+        if isinstance(self.tower, TransformersTower):
+            return self.tower.tokenize(texts)
+        if self._tokenizer is None:
+            self._tokenizer = clip_tokenizer(self.model)
+        return self._tokenizer(list(texts))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """(N, T) -> (N, D), raw, with gradients."""
+        if isinstance(self.tower, TransformersTower) or causal_tower(self.tower) is None:
+            return self.tower(ids)
+        return encode_tokens(self.tower, ids)
+
+    @torch.no_grad()
+    def encode_all(self, ids: torch.Tensor) -> torch.Tensor:
+        """Features of a whole vocabulary: (P, K, T) ids -> (P, K, D), raw, float32."""
+        device = next(self.parameters()).device
+        tower = None
+        if not isinstance(self.tower, TransformersTower):
+            tower = causal_tower(self.tower)
+        if tower is not None:
+            return torch.stack([f.float() for f in encode_causal(tower, list(ids))])
+        step = max(1, tokens_per_batch(device) // ids.shape[2])
+        parts = [self.tower(part.to(device)).float() for part in ids.flatten(0, 1).split(step)]
+        return torch.cat(parts).unflatten(0, ids.shape[:2])
