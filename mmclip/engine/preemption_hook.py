@@ -130,4 +130,6 @@ class PreemptionHook(Hook):
         if path and is_main_process():
             with open(path, 'w') as stream:
                 stream.write(str(EXIT_CODE))
+        # A launcher that sees one rank leave ends the others: they are leaving anyway.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(EXIT_CODE)
