@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.hooks import Hook
-from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.model import BaseAveragedModel, BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 
 from mmclip.registry import HOOKS
@@ -15,6 +15,9 @@ from mmclip.registry import HOOKS
 @HOOKS.register_module()
 class VocabularyHook(Hook):
     """Calls ``model.set_classes`` with the ``classes`` of the data set's ``metainfo``.
+
+    A model that asks the data set which classes are novel (ViLD's ``set_novel_classes``) is told
+    too.
 
     Args:
         prompts: Templates around the names; None keeps the model's own.
@@ -59,9 +62,11 @@ class VocabularyHook(Hook):
         # An averaged model (EMAHook) is a copy that must not fall behind.
         averaged = [hook.ema_model for hook in runner.hooks if hasattr(hook, 'ema_model')]
         for model in (runner.model, *averaged):
-            while is_model_wrapper(model) or isinstance(model, BaseAveragedModel):
+            while is_model_wrapper(model) or isinstance(model, BaseAveragedModel | BaseTTAModel):
                 model = model.module
             model.set_classes(names, self.prompts, self.examples)
+            if hasattr(model, 'set_novel_classes') and 'novel' in dataset.metainfo:
+                model.set_novel_classes(dataset.metainfo['novel'])
 
     def before_train(self, runner: Runner) -> None:
         if self.train:

@@ -82,7 +82,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         self,
         *args: Any,
         classifier: dict[str, Any],
-        novel_classes: str | Sequence[str] | None = None,
+        novel_classes: str | Sequence[str] | None = 'dataset',
         novel_mask: str | None = 'exclude',
         class_chunk: int = 8192,
         reg_class_agnostic: bool = True,

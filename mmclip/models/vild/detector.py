@@ -8,6 +8,7 @@ import torch
 from mmdet.models.detectors.two_stage import TwoStageDetector
 
 from mmclip.models.common.text_classifier import classifiers_of, set_classes
+from mmclip.models.vild.bbox_head import ViLDBBoxHead
 from mmclip.registry import MODELS
 
 
@@ -47,6 +48,16 @@ class ViLD(TwoStageDetector):
                 raises.
         """
         set_classes(self, names, prompts, examples)
+
+    def set_novel_classes(self, names: Sequence[str]) -> None:
+        """Tell the box heads whose ``novel_classes`` is ``'dataset'`` which classes are novel.
+
+        Args:
+            names: Names; those that are not in the vocabulary do not matter.
+        """
+        for head in self.modules():
+            if isinstance(head, ViLDBBoxHead) and head.mask_novel.from_dataset:
+                head.mask_novel.set_novel(names)
 
     def bake_vocabulary(self) -> None:
         """Turn the text side into plain weights, for export."""

@@ -22,7 +22,8 @@ class NovelMask:
 
     Args:
         novel_classes: A known vocabulary whose novel names count (``'lvis_v1'``: the rare ones;
-            ``'mini_world'``, ``'ov_coco'``), a list of names, or None for none.
+            ``'mini_world'``, ``'ov_coco'``), a list of names, ``'dataset'`` for those that the data
+            set calls novel (:meth:`set_novel` tells; none until then), or None for none.
         kind: One of the above.
 
     Raises:
@@ -34,7 +35,8 @@ class NovelMask:
     ) -> None:
         if kind not in NOVEL_MASKS:
             raise ValueError(f'novel_mask: {kind!r} is none of {", ".join(map(repr, NOVEL_MASKS))}')
-        if novel_classes is None:
+        self.from_dataset = novel_classes == 'dataset'
+        if novel_classes is None or self.from_dataset:
             self.novel = frozenset()
         elif isinstance(novel_classes, str):
             self.novel = novel_names(novel_classes)
@@ -43,6 +45,11 @@ class NovelMask:
         self.kind = kind
         self._names: tuple[str, ...] = ()
         self._rows = torch.empty(0, dtype=torch.bool)
+
+    def set_novel(self, names: Sequence[str]) -> None:
+        """The novel names of a data set."""
+        self.novel = frozenset(names)
+        self._names = ()
 
     def rows(self, names: tuple[str, ...], device: torch.device | str = 'cpu') -> torch.Tensor:
         """(K,) bool: which of the names are novel."""

@@ -132,3 +132,18 @@ def test_loads_a_checkpoint_of_another_vocabulary(fill_with_random_embeddings):
         )
     )
     torch.testing.assert_close(known['cat'], rows['cat'])
+
+
+def test_the_data_set_says_which_classes_are_novel(fill_with_random_embeddings):
+    init_default_scope('mmdet')
+    cfg = small_model('cascade')
+    cfg.roi_head.bbox_head.novel_classes = 'dataset'
+    model = fill_with_random_embeddings(MODELS.build(cfg))
+    heads = model.roi_head.bbox_head
+    assert not any(head.mask_novel.rows(head.class_names).any() for head in heads)
+    model.set_novel_classes(['yak', 'not here'])
+    for head in heads:
+        assert head.mask_novel.rows(head.class_names).tolist() == [False] * 5 + [True]
+    told = fill_with_random_embeddings(MODELS.build(small_model('faster')))
+    told.set_novel_classes(['cat'])  # the config names its own
+    assert told.roi_head.bbox_head.mask_novel.novel == {'yak'}
