@@ -1,4 +1,5 @@
 from mmclip.evaluation.fold_iou import FoldIoU
+from mmclip.evaluation.group_iou import GroupIoU
 from mmclip.evaluation.lvis_metric import OpenVocabLVISMetric
 from mmclip.evaluation.naming_accuracy import NamingAccuracy
 from mmclip.evaluation.open_vocab_iou import OpenVocabIoU
@@ -8,6 +9,7 @@ from mmclip.evaluation.top_k_accuracy import TopKAccuracy
 
 __all__ = [
     'FoldIoU',
+    'GroupIoU',
     'NamingAccuracy',
     'OVCocoMetric',
     'OpenVocabIoU',

@@ -71,3 +71,21 @@ def test_a_data_set_without_classes_is_named():
     runner = runner_of(None)
     with pytest.raises(ValueError, match='names no classes in its metainfo'):
         VocabularyHook().before_test(runner)
+
+
+def test_a_background_keeps_its_place_in_the_shuffle():
+    runner = runner_of(('background', 'a', 'b', 'c'))
+    VocabularyHook(shuffle_seed=0, shuffle_keep=['background']).before_test(runner)
+    (names, *_) = runner.model.calls[0]
+    assert names[0] == 'background' and sorted(names[1:]) == ['a', 'b', 'c']
+    assert all(new != old for new, old in zip(names[1:], 'abc', strict=True))
+
+
+def test_training_without_classes():
+    runner = runner_of(('a', 'b'))
+    hook = VocabularyHook(train=False)
+    hook.before_train(runner)
+    hook.after_val(runner)
+    assert runner.model.calls == []
+    hook.before_val(runner)
+    assert len(runner.model.calls) == 1

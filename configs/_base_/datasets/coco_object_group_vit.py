@@ -1,7 +1,7 @@
 # COCO-Object val2017 (5000 pictures, 80 classes and the background): masks by
 # tools/dataset_converters/coco_object.py out of COCO-Stuff's. Short side 448. Data: docs/en/datasets.md.
 test_pipeline = [
-    dict(type='mmseg.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmseg.Resize', scale=(2048, 448), keep_ratio=True),
     dict(type='mmclip.LoadSegMap'),
     dict(type='mmseg.PackSegInputs'),

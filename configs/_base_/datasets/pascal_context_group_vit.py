@@ -1,7 +1,7 @@
 # PASCAL Context val (5105 pictures, 59 classes and the background) as GroupViT tests on it: short
 # side 448, three names of its own. Data: docs/en/datasets.md.
 test_pipeline = [
-    dict(type='mmseg.LoadImageFromFile'),
+    dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmseg.Resize', scale=(2048, 448), keep_ratio=True),
     dict(type='mmclip.LoadSegMap'),
     dict(type='mmseg.PackSegInputs'),

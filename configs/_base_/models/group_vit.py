@@ -30,7 +30,6 @@ model = dict(
         hidden=4096,
         prompts='single',
         multi_label=3,
-        temperature=0.07,
-        norm_cfg=dict(type='BN1d')),
+        temperature=0.07),
     train_cfg=dict(chunk_size=None),
     test_cfg=dict(mode='slide', crop_size=(448, 448), stride=(224, 224), bg_thresh=0.95))

@@ -1,10 +1,10 @@
 # AdamW, 30 epochs, warm-up of 2, cosine over all 30; the rates are for 4096 pictures at a time
 # (tools/train.py --auto-scale-lr for another number; all three scale together).
+_base_ = './group_vit_test.py'
 epochs = 30
 base_lr = 1.6e-3
 train_cfg = dict(type='mmengine.EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
 val_cfg = dict(type='mmengine.ValLoop')
-test_cfg = dict(type='mmengine.TestLoop')
 optim_wrapper = dict(
     type='mmengine.AmpOptimWrapper',
     dtype='float16',
@@ -23,3 +23,4 @@ param_scheduler = [
         convert_to_iter_based=True)
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=4096)
+sync_bn = 'torch'  # the projectors' batch norm over all processes

@@ -19,7 +19,14 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmclip.datasets.mini_world import captions, classification, detection, segmentation
+from mmclip.datasets.mini_world import (
+    captions,
+    classification,
+    detection,
+    scene_captions,
+    segmentation,
+    video,
+)
 from mmclip.datasets.mini_world.world import World
 
 PARTS = {
@@ -27,6 +34,8 @@ PARTS = {
     'captions': captions,
     'classification': classification,
     'segmentation': segmentation,
+    'scene_captions': scene_captions,
+    'video': video,
 }
 RECORD = 'checksums.json'
 FORMAT = 3  # raise it when the files of an existing seed change

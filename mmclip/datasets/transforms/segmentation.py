@@ -54,7 +54,8 @@ class LoadSegMap(BaseTransform):
             mask = self._binary(mask, results, ignore)
         else:
             mask = self._indices(mask, results, ignore)
-        size = results.get('img_shape')
+        # Masks may be read behind a resize of the picture: they stay as they are, for testing.
+        size = results.get('ori_shape', results.get('img_shape'))
         if size is not None and mask.shape != tuple(size[:2]):
             raise ValueError(
                 f'seg_map_path: {results["seg_map_path"]} is {mask.shape[0]} x {mask.shape[1]} '

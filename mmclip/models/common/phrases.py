@@ -26,6 +26,10 @@ DATA_STEP = (
     'pip install nltk && python -m nltk.downloader -d data/nltk_data punkt_tab '
     'averaged_perceptron_tagger_eng && export NLTK_DATA=data/nltk_data'
 )
+# Words of class names that are hardly ever meant as things.
+_NO_NOUNS = frozenset(
+    'the and for with other used from small large big long short high low old new top'.split()
+)
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 
 
@@ -97,7 +101,7 @@ def word_list() -> frozenset[str]:
         for label in class_names(name)
         for word in _WORD.findall(label)
         if len(word) > 2
-    } - {'the', 'and', 'for', 'with', 'other', 'used', 'from'}
+    } - _NO_NOUNS
     return frozenset(
         words | {f'{w}es' if w.endswith(('s', 'x', 'ch', 'sh')) else f'{w}s' for w in words}
     )

@@ -22,12 +22,21 @@ class GroupViTClassifier(BaseModel):
         backbone: Config of a :class:`mmclip.GroupViT`.
         decode_head: Config of a :class:`mmclip.GroupViTHead`.
         data_preprocessor: Normalisation; ImageNet's mean and std.
+        train_cfg, test_cfg: Nothing; a segmentor's config has them.
 
     Shapes:
         inputs (B, 3, H, W), RGB.
     """
 
-    def __init__(self, *, backbone: dict, decode_head: dict, data_preprocessor: dict) -> None:
+    def __init__(
+        self,
+        *,
+        backbone: dict,
+        decode_head: dict,
+        data_preprocessor: dict,
+        train_cfg: None = None,
+        test_cfg: None = None,
+    ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         self.backbone = MODELS.build(backbone)
         self.decode_head = MODELS.build(decode_head)

@@ -39,10 +39,14 @@ class Grouping:
 
 
 def fourier_table(height: int, width: int, dim: int) -> torch.Tensor:
-    """(1, H * W, dim) fixed sines and cosines: sin w, cos w, sin h, cos h, a quarter each."""
+    """(1, H * W, dim) fixed sines and cosines of row (sin, cos), then column, a quarter each.
+
+    Source: the official table, where the first half is called that of the width but runs with the
+    rows.
+    """
     frequency = 1 / 10000 ** (torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
-    phases = [place.reshape(-1, 1) * frequency for place in (column, row)]
+    phases = [place.reshape(-1, 1) * frequency for place in (row, column)]
     return torch.cat([f(p) for p in phases for f in (torch.sin, torch.cos)], 1).float()[None]
 
 
@@ -168,6 +172,7 @@ class GroupViT(BaseModule):
         hard_assignment, gumbel, gumbel_tau, sum_assign, assign_eps: See
             :class:`mmclip.models.group_vit.grouping.AssignAttention`.
         pos_embed_type: ``'simple'`` (learned) or ``'fourier'`` (fixed).
+        init_std: Deviation of the initial weights and tokens; a narrow model needs larger ones.
 
     Raises:
         ValueError: lists of different lengths, sizes that do not divide, an unknown position
@@ -193,6 +198,7 @@ class GroupViT(BaseModule):
         sum_assign: bool = False,
         assign_eps: float = 1.0,
         pos_embed_type: str = 'simple',
+        init_std: float = 0.02,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -240,21 +246,21 @@ class GroupViT(BaseModule):
             previous = (tokens, dims[i]) if tokens else None
         self.embed_dim = dims[-1]
         self.norm = nn.LayerNorm(self.embed_dim)
-        self._reset()
+        self._reset(init_std)
 
     @torch.no_grad()
-    def _reset(self) -> None:
+    def _reset(self, std: float) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                trunc_normal_(module.weight, std=0.02)
+                trunc_normal_(module.weight, std=std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         if self.pos_embed.requires_grad:
-            trunc_normal_(self.pos_embed, std=0.02)
+            trunc_normal_(self.pos_embed, std=std)
         for stage in self.stages:
             # Beside a projector of the previous stage's tokens they start at zero.
             if stage.group_token is not None and stage.group_projector is None:
-                trunc_normal_(stage.group_token, std=0.02)
+                trunc_normal_(stage.group_token, std=std)
 
     def position(self, grid: tuple[int, int]) -> torch.Tensor:
         """(1, h * w, C) position embedding of a grid, resized unless it is that of training."""

@@ -209,10 +209,11 @@ class GroupViTHead(BaseModule):
 
     def encode_tokens(self, ids: torch.Tensor) -> torch.Tensor:
         """(..., T) token ids -> (..., D) projected features, not normalised."""
-        rows = ids.flatten(0, -2)
+        # Prompts repeat ('a photo of a man.'): each is encoded once; batch norm counts all of them.
+        rows, places = ids.flatten(0, -2).unique(dim=0, return_inverse=True)
         features = in_chunks(
             lambda part: encode_tokens(self.text_tower, part), rows, self.chunk_size
-        )
+        )[places]
         return self.text_projector(features).unflatten(0, ids.shape[:-1])
 
     @torch.no_grad()

@@ -1,0 +1,35 @@
+# A GroupViT for MiniWorld's scenes of 64 px: one stage of three blocks, 8 groups, no block behind the
+# grouping; no Gumbel noise, which a model this small does not survive (docs/en/methods/group_vit.md).
+model = dict(
+    type='mmclip.GroupViTSegmentor',
+    data_preprocessor=dict(
+        type='mmseg.SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size_divisor=1,
+        test_cfg=dict(size_divisor=1)),
+    backbone=dict(
+        type='mmclip.GroupViT',
+        img_size=64,
+        patch_size=8,
+        embed_dim=64,
+        depths=[3, 0],
+        num_heads=[2, 2],
+        num_group_tokens=[8, 0],
+        num_output_groups=[8],
+        drop_path_rate=0.0,
+        gumbel=False),
+    decode_head=dict(
+        type='mmclip.GroupViTHead',
+        in_channels=64,
+        classes=['background', 'red', 'orange', 'yellow', 'green', 'cyan', 'blue', 'purple', 'pink'],
+        text=dict(width=64, layers=2, context_length=32),
+        embed_dim=64,
+        hidden=256,
+        prompts='name',
+        multi_label=3),
+    train_cfg=dict(chunk_size=None),
+    test_cfg=dict(mode='whole', bg_thresh=0.99))

@@ -1,0 +1,11 @@
+# The model of GCC + YFCC on COCO-Object val2017: official README 24.3 mIoU (not measured here).
+# The background threshold is the released model's.
+#   python tools/convert_checkpoint.py group_vit group_vit_gcc_yfcc_30e-879422e0.pth weights.pth
+#   python tools/test.py configs/group_vit/group_vit_gcc_yfcc_coco_object.py weights.pth
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/models/group_vit.py',
+    '../_base_/schedules/group_vit_test.py',
+    '../_base_/datasets/coco_object_group_vit.py',
+]
+model = dict(test_cfg=dict(bg_thresh=0.95))
