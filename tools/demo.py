@@ -10,10 +10,12 @@ from collections import Counter
 from pathlib import Path
 
 import cv2
+from mmengine.structures import BaseDataElement
 
 from mmclip.apis import OpenVocabInferencer
 from mmclip.models.common.class_names import known_vocabularies
 from mmclip.visualization import montage
+from mmclip.visualization.word_masks import words_in
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -64,6 +66,16 @@ def read_examples(entries: list[str] | None) -> dict[str, list[str]] | str | Non
     return examples
 
 
+def found_in(sample: BaseDataElement) -> list[str]:
+    """'2 x star' for boxes, 'star 12 %' for pixels."""
+    if 'pred_sem_seg' in sample:
+        labels = sample.pred_sem_seg.data[0].numpy()
+        names = sample.label_names
+        return [f'{names[i]} {100 * share:.0f} %' for i, share in words_in(labels, names)]
+    words = Counter(sample.pred_instances.label_names).most_common()
+    return [f'{n} x {word}' for word, n in words]
+
+
 def run(args: argparse.Namespace) -> None:
     examples = read_examples(args.examples)
     classes = read_classes(args.classes)
@@ -78,8 +90,7 @@ def run(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
     )
     for sample in results:
-        words = Counter(sample.pred_instances.label_names).most_common()
-        print(f'{sample.drawn}:', ', '.join(f'{n} x {word}' for word, n in words) or 'nothing')
+        print(f'{sample.drawn}:', ', '.join(found_in(sample)) or 'nothing')
     if args.montage:
         target = Path(args.montage)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -46,16 +46,30 @@ def _finish_detection(
     return sample
 
 
+def _finish_segmentation(
+    sample: BaseDataElement, names: Sequence[str], score_thr: float
+) -> BaseDataElement:
+    """Every pixel has a word; ``score_thr`` has no meaning."""
+    sample.set_metainfo(dict(label_names=tuple(names)))
+    return sample
+
+
 # By the `default_scope` of a config.
 TASKS = {
     'mmdet': Task(
         load='mmdet.LoadImageFromNDArray',
         visualizer=dict(type='mmclip.WordVisualizer', name='mmclip_inferencer'),
         finish=_finish_detection,
-    )
+    ),
+    'mmseg': Task(
+        load='mmseg.LoadImageFromNDArray',
+        visualizer=dict(type='mmclip.WordMaskVisualizer', name='mmclip_inferencer_masks'),
+        finish=_finish_segmentation,
+    ),
 }
 # Transforms of a test pipeline that need annotations.
 _NEEDS_TRUTH = ('LoadAnnotations', 'LoadPanopticAnnotations', 'LoadProposals', 'ProposalsFromGT')
+_NEEDS_TRUTH += ('LoadSegMap',)
 
 
 @INFERENCERS.register_module()

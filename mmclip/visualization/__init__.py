@@ -1,4 +1,5 @@
 from mmclip.visualization.montage import montage
+from mmclip.visualization.word_masks import WordMaskVisualizer
 from mmclip.visualization.word_visualizer import WordVisualizer
 
-__all__ = ['WordVisualizer', 'montage']
+__all__ = ['WordMaskVisualizer', 'WordVisualizer', 'montage']
