@@ -222,7 +222,7 @@ def test_bad_configs_and_checkpoints(config, checkpoint, tmp_path):
     with pytest.raises(ValueError, match='no test_dataloader'):
         OpenVocabInferencer(config, checkpoint)
     config.default_scope = 'mmpretrain'
-    with pytest.raises(ValueError, match=r"'mmpretrain' .*\['mmdet'\]"):
+    with pytest.raises(ValueError, match=r"'mmpretrain' .*\['mmdet'"):
         OpenVocabInferencer(config, checkpoint)
 
 
