@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from mmclip.engine.warmup_cosine import WarmupCosineLR
+from mmclip.engine.warmup_cosine import WarmupCosineLR, WarmupRestartLR
 from mmclip.registry import PARAM_SCHEDULERS
 
 
@@ -66,3 +66,24 @@ def test_goes_on_where_it_was():
 def test_a_warm_up_longer_than_the_whole():
     with pytest.raises(ValueError, match='warmup: 11'):
         WarmupCosineLR(optimizer(), total=10, warmup=11)
+
+
+def test_a_curve_of_its_own_behind_the_warm_up():
+    def factors(**kwargs):
+        weight = torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.SGD([weight], lr=2.0)
+        scheduler = WarmupRestartLR.build_iter_from_epoch(
+            optimizer, epoch_length=10, total=5, warmup=1, **kwargs
+        )
+        rates = []
+        for _ in range(50):
+            rates.append(optimizer.param_groups[0]['lr'] / 2)
+            optimizer.step()
+            scheduler.step()
+        return rates
+
+    cosine = factors()
+    assert cosine[:11] == pytest.approx([step / 10 for step in range(11)])
+    assert cosine[30] == pytest.approx(0.5) and cosine[20] == pytest.approx(0.853553, abs=1e-6)
+    steps = factors(milestones=[2, 4])
+    assert [steps[i] for i in (5, 10, 19, 20, 39, 40)] == pytest.approx([0.5, 1, 1, 0.1, 0.1, 0.01])
