@@ -12,7 +12,7 @@ from torch import nn
 
 from mmclip.models.common.class_names import class_names
 from mmclip.models.common.prompts import get_prompts
-from mmclip.models.common.vocabulary import Vocabulary
+from mmclip.models.common.vocabulary import Vocabulary, normalise_rows
 from mmclip.registry import MODELS
 
 BACKGROUNDS = ('learned', 'zero', None)
@@ -181,7 +181,7 @@ class TextEmbeddingClassifier(BaseModule):
     ) -> None:
         rows, names = (state_dict.get(prefix + key) for key in ('embeddings', 'names'))
         if rows is not None and names is not None and rows.shape[1:] == self.embeddings.shape[1:]:
-            stored = Vocabulary(_from_bytes(names), F.normalize(rows.float().cpu(), dim=1))
+            stored = Vocabulary(_from_bytes(names), normalise_rows(rows.cpu()))
             self._words = stored
             self._filled = False
             if set(self.class_names) <= set(stored.names):

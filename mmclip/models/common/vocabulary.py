@@ -27,6 +27,16 @@ def cache_folder() -> Path:
     return Path(root) / 'vocabularies'
 
 
+def normalise_rows(rows: torch.Tensor) -> torch.Tensor:
+    """(K, D) rows of any norm -> float32 rows of norm 1; those that have it stay to the bit.
+
+    Normalising twice moves the last bit, and a run that goes on must use what it had.
+    """
+    rows = rows.float()
+    unit = (rows.norm(dim=1, keepdim=True) - 1).abs() < 1e-5
+    return torch.where(unit, rows, F.normalize(rows, dim=1))
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """K class names and their L2-normalised embeddings (K, D), float32.
@@ -176,7 +186,7 @@ class Vocabulary:
                 f'({type(error).__name__}: {error}); make it again by tools/build_vocabulary.py'
             ) from error
         model, weight_hash = metadata.get('model', ''), metadata.get('weight_hash', '')
-        vocabulary = cls(names, F.normalize(embeddings, dim=1), prompts, model, weight_hash)
+        vocabulary = cls(names, normalise_rows(embeddings), prompts, model, weight_hash)
         if text_encoder is not None:
             vocabulary.check_made_by(text_encoder, path)
         return vocabulary

@@ -49,7 +49,7 @@ class LSegHead(BaseDecodeHead):
 
     Raises:
         ValueError: a sample without ``class_id`` under ``two_way``, or one outside the list; a
-            ``loss_stride`` that is neither 1 nor even.
+            ``loss_stride`` that is neither 1 nor even; a ``sampler``.
     """
 
     def __init__(
@@ -82,6 +82,8 @@ class LSegHead(BaseDecodeHead):
             init_cfg=None,
             **kwargs,
         )
+        if self.sampler is not None:
+            raise ValueError('sampler: LSegHead weighs no pixels; take it out of the config')
         self.two_way = two_way
         self.loss_stride = loss_stride
         self.reassemble = None

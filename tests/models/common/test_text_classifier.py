@@ -123,6 +123,17 @@ def test_a_checkpoint_carries_its_vocabulary(tmp_path):
     }, 'loading leaves the state dict alone'
 
 
+def test_a_run_that_goes_on_has_the_same_bits(tmp_path):
+    unit = F.normalize(torch.randn(3, 4))
+    rows = dict(zip('abc', unit.tolist(), strict=True))
+    trained = make(classes=tuple('abc'), vocabulary_file=file_of(tmp_path, rows))
+    trained.init_weights()
+    again = make(classes=tuple('abc'))
+    again.load_state_dict(trained.state_dict())
+    assert torch.equal(again.embeddings, trained.embeddings)
+    assert torch.equal(trained.embeddings, unit)
+
+
 def test_names_that_the_checkpoint_lacks_wait_for_set_classes(tmp_path):
     trained = make(vocabulary_file=file_of(tmp_path, AXES))
     trained.init_weights()
