@@ -78,7 +78,7 @@ def main() -> None:
     table = table_of(work_dir, checkpoint)
     pictures = sorted((ROOT / 'data/mini_world/detection/test').iterdir())[:6]
     montage = f'{args.work_dir}/montage.png'
-    drawing = ('--out-dir', args.work_dir, '--montage', montage)
+    drawing = ('--out-dir', args.work_dir, '--montage', montage, '--score-thr', '0.6')
     run('tools/demo.py', *map(str, pictures), config, checkpoint, *drawing)
 
     Console(width=110).print(table)
