@@ -24,6 +24,14 @@ def cache_folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_default_scope() -> None:
+    """A test starts without the scope that another one's config or runner left behind."""
+    from mmengine.registry import DefaultScope
+
+    DefaultScope._instance_dict.clear()
+
+
 @pytest.fixture(scope='session')
 def oracles() -> Path:
     """Folder with the fixtures made by the methods' official code; skips where there is none."""

@@ -48,7 +48,19 @@ def test_every_type_of_a_component_carries_its_scope(name):
         if '.' not in kind and MMENGINE_KEYS.isdisjoint(path)
     ]
     # Norms, activations, inits and samplers below are MMEngine's or MMCV's own in every scope.
-    own = {'BN', 'SyncBN', 'GN', 'LN', 'ReLU', 'GELU', 'Pretrained', 'Normal', 'Xavier', 'Constant'}
+    own = {
+        'BN',
+        'BN1d',
+        'SyncBN',
+        'GN',
+        'LN',
+        'ReLU',
+        'GELU',
+        'Pretrained',
+        'Normal',
+        'Xavier',
+        'Constant',
+    }
     own |= {'DefaultSampler', 'InfiniteSampler', 'RoIAlign', 'nms', 'deconv', 'Conv2d'}
     own |= {'LocalVisBackend', 'TensorboardVisBackend', 'PackedSequence', 'pseudo_collate'}
     assert [entry for entry in found if entry[2] not in own] == []
