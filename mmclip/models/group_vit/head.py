@@ -17,6 +17,7 @@ from mmclip.models.common.cached_gradients import in_chunks
 from mmclip.models.common.causal_text import causal_tower, encode_causal, encode_tokens
 from mmclip.models.common.class_names import class_names
 from mmclip.models.common.contrastive_loss import contrastive_loss
+from mmclip.models.common.early_fusion import EarlyFusion
 from mmclip.models.common.example_pictures import encode_examples
 from mmclip.models.common.prompts import get_prompts
 from mmclip.models.group_vit.encoder import Grouping
@@ -88,6 +89,10 @@ class GroupViTHead(BaseModule):
         share_temperature: Both losses use the first scale.
         temperature: Both start at this one.
         norm_cfg: Batch norm of the projectors; with several processes ``dict(type='SyncBN')``.
+        early_fusion: Not in the paper: the tokens read the words first. Arguments of
+            :class:`mmclip.models.common.early_fusion.EarlyFusion` (``{}`` for its defaults); None
+            for none. In training the words are the noun prompts of the batch (its captions if
+            there are none), in testing the classes.
         chunk_size: Texts at a time in training, None for all:
             :func:`mmclip.models.common.cached_gradients.in_chunks`.
 
@@ -113,6 +118,7 @@ class GroupViTHead(BaseModule):
         share_temperature: bool = False,
         temperature: float = 0.07,
         norm_cfg: dict | None = None,
+        early_fusion: Mapping[str, int] | None = None,
         chunk_size: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -124,6 +130,11 @@ class GroupViTHead(BaseModule):
         norm_cfg = norm_cfg or dict(type='BN1d')
         self.image_projector = Projector(in_channels, hidden, embed_dim, norm_cfg)
         self.text_projector = Projector(self.text_tower.width, hidden, embed_dim, norm_cfg)
+        self.early_fusion = None
+        if early_fusion is not None:
+            self.early_fusion = EarlyFusion(
+                channels=in_channels, text_dim=embed_dim, **early_fusion
+            )
         scale = torch.tensor(-math.log(temperature))
         self.logit_scale = nn.Parameter(scale.clone())
         self.multi_label_logit_scale = None
@@ -240,6 +251,12 @@ class GroupViTHead(BaseModule):
                 rows[index] = F.normalize(picture + words, dim=0)
         return rows
 
+    def project(self, tokens: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """(B, N, C) image tokens -> (B, N, D) L2-normalised, fused with (K, D) words if asked."""
+        if self.early_fusion is not None:
+            tokens = self.early_fusion(tokens, words)
+        return F.normalize(self.image_projector(tokens).float(), dim=-1)
+
     # -- training -------------------------------------------------------------------------------
 
     def scale(self, multi_label: bool = False) -> torch.Tensor:
@@ -256,8 +273,9 @@ class GroupViTHead(BaseModule):
             pooled: (B, C) features of the image encoder.
             ids: (B, 1 + K, T) token ids: the caption, then the noun prompts.
         """
-        images = F.normalize(self.image_projector(pooled).float(), dim=-1)
         texts = F.normalize(self.encode_tokens(ids).float(), dim=-1)
+        words = texts[:, min(self.multi_label, 1) :].flatten(0, 1)
+        images = self.project(pooled[:, None], words)[:, 0]
         losses = dict(loss_contrastive=contrastive_loss(images, texts[:, 0], self.scale()))
         if self.multi_label:
             loss = multi_label_loss(images, texts[:, 1:], self.scale(multi_label=True))
@@ -289,9 +307,10 @@ class GroupViTHead(BaseModule):
 
     def forward(self, grouping: Grouping, bg_thresh: float = 0.95) -> torch.Tensor:
         """Scores of the classes for each group: (B, m, K)."""
-        groups = F.normalize(self.image_projector(grouping.tokens).float(), dim=-1)
-        pooled = F.normalize(self.image_projector(grouping.pooled).float(), dim=-1)
-        scores = group_scores(groups, pooled, self.embeddings(), self.scale())
+        words = self.embeddings()
+        groups = self.project(grouping.tokens, words)
+        pooled = self.project(grouping.pooled[:, None], words)[:, 0]
+        scores = group_scores(groups, pooled, words, self.scale())
         return with_background(scores, bg_thresh) if self.has_background else scores
 
     def predict(

@@ -237,3 +237,20 @@ def test_pictures_of_other_modes_through_the_host_s_loader(build, tmp_path, mode
 def test_a_picture_smaller_than_a_patch(build):
     with pytest.raises(ValueError, match='6 x 40 pixels are smaller than a patch of 8'):
         build()(torch.zeros(1, 3, 6, 40), [sample(6, 40)], mode='predict')
+
+
+def test_early_fusion_starts_as_nothing_and_then_reads_the_words(build):
+    plain, fused = build(), build(decode_head=dict(early_fusion=dict(width=8, num_heads=2)))
+    fused.load_state_dict(plain.state_dict(), strict=False)
+    image = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(fused._forward(image), plain._forward(image))
+        fused.decode_head.early_fusion.gate.fill_(2.0)
+        among_two = fused._forward(image)[..., 1:]
+        fused.set_classes(['background', 'dog', 'cat'])  # the order of the words does not matter
+        torch.testing.assert_close(fused._forward(image)[..., 1:].flip(2), among_two)
+        fused.set_classes(['background', 'cat', 'dog', 'cow'])
+        assert (fused._forward(image)[..., 1:3] - among_two).abs().max() > 1e-4
+    losses = fused.train()(**batch(), mode='loss')
+    (losses['loss_contrastive'] + losses['loss_multi_label']).backward()
+    assert fused.decode_head.early_fusion.gate.grad.abs() > 0
