@@ -15,6 +15,7 @@ from mmengine.structures import BaseDataElement
 from mmclip.apis import OpenVocabInferencer
 from mmclip.models.common.class_names import known_vocabularies
 from mmclip.visualization import montage
+from mmclip.visualization.group_maps import draw_groups
 from mmclip.visualization.word_masks import words_in
 
 
@@ -37,6 +38,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--out-dir', default='work_dirs/pictures', help='folder for PNG files')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score that is drawn')
+    parser.add_argument(
+        '--bg-thresh',
+        type=float,
+        help='GroupViT: what no word names better is the background, the first of the words',
+    )
+    parser.add_argument(
+        '--groups',
+        action='store_true',
+        help='GroupViT: also a picture NAME_groups.png of its groups',
+    )
     parser.add_argument('--device', help="'cpu', 'cuda:1', ...; by default the accelerator")
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at once')
     parser.add_argument('--montage', metavar='FILE', help='all drawn pictures as one')
@@ -76,10 +87,23 @@ def found_in(sample: BaseDataElement) -> list[str]:
     return [f'{n} x {word}' for word, n in words]
 
 
+def set_grouping(test_cfg: dict, args: argparse.Namespace) -> None:
+    """Background threshold, and whole pictures where groups are asked for."""
+    if (args.groups or args.bg_thresh is not None) and 'bg_thresh' not in test_cfg:
+        raise ValueError('--bg-thresh and --groups are for GroupViT; this model has no groups')
+    if args.bg_thresh is not None:
+        if not 0 <= args.bg_thresh <= 1:
+            raise ValueError(f'--bg-thresh {args.bg_thresh}: allowed are 0 (never) to 1')
+        test_cfg['bg_thresh'] = args.bg_thresh
+    if args.groups:
+        test_cfg['mode'] = 'whole'  # windows have groups of their own
+
+
 def run(args: argparse.Namespace) -> None:
     examples = read_examples(args.examples)
     classes = read_classes(args.classes)
     detect = OpenVocabInferencer(args.config, args.checkpoint, args.device)
+    set_grouping(detect.model.test_cfg if hasattr(detect.model, 'test_cfg') else {}, args)
     results = detect(
         args.pictures,
         classes=classes,
@@ -91,6 +115,11 @@ def run(args: argparse.Namespace) -> None:
     )
     for sample in results:
         print(f'{sample.drawn}:', ', '.join(found_in(sample)) or 'nothing')
+        if args.groups:
+            drawn = Path(sample.drawn)
+            target = drawn.with_name(f'{drawn.stem}_groups.png')
+            draw_groups(cv2.imread(sample.img_path), sample, target)
+            print(f'{target}: its groups')
     if args.montage:
         target = Path(args.montage)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,72 @@
+"""The official demo's case: one picture, any words, a threshold, pictures out."""
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import BaseDataElement, PixelData
+
+from mmclip import config_path
+from mmclip.checkpoint import write_state_dict
+from mmclip.registry import MODELS
+from mmclip.visualization.group_maps import draw_groups, group_names
+
+TOOL = Path(__file__).resolve().parents[3] / 'tools' / 'demo.py'
+LEAF = 'group_vit/group_vit_one_stage_mini.py'
+
+
+@pytest.fixture(scope='module')
+def demo():
+    spec = importlib.util.spec_from_file_location('demo_of_group_vit', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory) -> tuple[str, str]:
+    folder = tmp_path_factory.mktemp('demo')
+    torch.manual_seed(0)
+    model = MODELS.build(Config.fromfile(config_path(LEAF)).model)
+    write_state_dict(model.state_dict(), folder / 'weights.safetensors')
+    picture = np.random.default_rng(0).integers(0, 255, (70, 90, 3), dtype=np.uint8)
+    cv2.imwrite(str(folder / 'p.png'), picture)
+    return str(folder / 'p.png'), str(folder / 'weights.safetensors')
+
+
+def test_a_picture_comes_out_with_its_groups(demo, files, tmp_path, capsys):
+    picture, weights = files
+    words = ['--classes', 'background, big cat, sofa', '--bg-thresh', '1', '--groups']
+    demo.main([picture, LEAF, weights, '--out-dir', str(tmp_path), '--device', 'cpu', *words])
+    said = capsys.readouterr().out
+    assert 'background' in said and '_groups.png: its groups' in said
+    assert {p.name for p in tmp_path.iterdir()} == {'p.png', 'p_groups.png'}
+    assert cv2.imread(str(tmp_path / 'p_groups.png')).shape[1] == 540  # 90 pixels, enlarged
+
+    threshold_of_0 = [*words[:2], '--bg-thresh', '0']
+    demo.main([picture, LEAF, weights, '--out-dir', str(tmp_path), *threshold_of_0])
+    assert 'background' not in capsys.readouterr().out
+
+
+def test_bad_options(demo, files, tmp_path):
+    picture, weights = files
+    arguments = [picture, LEAF, weights, '--out-dir', str(tmp_path)]
+    with pytest.raises(SystemExit, match='--bg-thresh 2'):
+        demo.main([*arguments, '--bg-thresh', '2'])
+
+
+def test_each_group_is_called_by_its_most_frequent_word():
+    groups = np.array([[0, 0, 2], [2, 2, 2]])
+    labels = np.array([[1, 1, 0], [0, 0, 1]])
+    assert group_names(groups, labels, ['background', 'cat'])[::2] == ['0: cat', '2: background']
+
+
+def test_a_sample_without_groups_says_what_makes_them(tmp_path):
+    sample = BaseDataElement()
+    sample.pred_sem_seg = PixelData(data=torch.zeros(1, 4, 4, dtype=torch.long))
+    with pytest.raises(ValueError, match="mode='whole'"):
+        draw_groups(np.zeros((4, 4, 3), np.uint8), sample, tmp_path / 'x.png')
