@@ -15,7 +15,7 @@ bbox_heads = [
         roi_feat_size=7,
         conv_cfg=dict(type='mmclip.BiasedConv2d'),
         norm_cfg=norm_cfg,
-        fc_norm_cfg=dict(type='BN1d', eps=1e-4, momentum=0.003, requires_grad=True),
+        fc_norm_cfg=dict(type='mmengine.BN1d', eps=1e-4, momentum=0.003, requires_grad=True),
         bbox_coder=dict(type='mmdet.DeltaXYWHBBoxCoder', target_stds=stds),
         classifier=dict(
             type='mmclip.TextEmbeddingClassifier',
