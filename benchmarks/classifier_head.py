@@ -46,6 +46,7 @@ def build(classes: int, closed_set: bool, trunk: str, score_thr: float) -> torch
         names = [f'thing {i}' for i in range(classes)]
         head.fc_norm_cfg = None
         classifier.update(classes=names, vocabulary_file=None)
+        classifier.text_encoder.pretrained = None  # speed does not need the real weights
         head.update(classifier=classifier, novel_classes=None)
     torch.manual_seed(0)
     model = MODELS.build(cfg).eval()

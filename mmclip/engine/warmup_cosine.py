@@ -53,7 +53,7 @@ class WarmupCosineLR(_ParamScheduler):
         verbose: bool = False,
         **kwargs: Any,
     ) -> None:
-        if not 0 <= warmup <= total:
+        if not 0 <= warmup <= total or total == 0:
             raise ValueError(f'warmup: {warmup}; allowed are 0 to total={total}')
         self.total, self.warmup, self.delay = total, warmup, delay
         self.start_factor, self.end_factor = start_factor, end_factor
