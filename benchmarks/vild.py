@@ -1,0 +1,176 @@
+"""What ViLD saves: the teacher's store, the cost of words, and naming a picture again.
+
+    python benchmarks/vild.py [--regions 50] [--size 512] [--runs 5]
+
+Paired and interleaved, medians; random weights at full size (ViLD with ResNet-50, teacher
+ViT-B/32).
+
+1. One step of the distillation branch (forward and backward of the regions of one picture) with the
+   teacher's embeddings from the store, against cutting the crops and encoding them in the step.
+2. Whole-model inference with words against a closed set of the same trunk, K and score threshold
+   (`benchmarks/classifier_head.py` has more options).
+3. New words for a picture that was looked at before, against looking again; both embed the words.
+
+Acceptance: at least 10x less time, at most 5 % more, at least 50x less time.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from classifier_head import build, seconds
+from mmdet.structures.bbox import bbox2roi
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from mmclip.datasets.transforms.teacher_embeddings import LoadTeacherEmbeddings
+from mmclip.models.common.clip_loading import clip_preprocess
+from mmclip.models.common.text_encoders import CLIPTextEncoder
+from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
+from mmclip.models.vild.distill_loss import L1DistillLoss
+from mmclip.models.vild.interactive import InteractiveDetector, RegionChoice
+from mmclip.models.vild.region_store import (
+    Regions,
+    shard_path,
+    write_index,
+    write_meta,
+    write_shard,
+)
+
+TEACHER = 'ViT-B-32-quickgelu'
+TRUNK = 'vild_text_faster_r50_lvis'
+
+
+def paired(
+    first: Callable[[], object], second: Callable[[], object], runs: int
+) -> tuple[float, float, float]:
+    """Median seconds of both, run in turns, and the median of first / second."""
+
+    def timed(function: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start
+
+    timed(first), timed(second)
+    pairs = [(timed(first), timed(second)) for _ in range(runs)]
+    a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return a, b, statistics.median(x / y for x, y in pairs)
+
+
+def make_store(folder: Path, regions: int, size: int, dim: int) -> torch.Tensor:
+    """A store of one picture with random embeddings; returns its boxes."""
+    corner = torch.rand(regions, 2) * size * 0.6
+    boxes = torch.cat([corner, corner + 16 + torch.rand(regions, 2) * size * 0.3], 1)
+    embeddings = F.normalize(torch.randn(regions, dim), dim=1).half()
+    meta = dict(teacher=dict(model=TEACHER), shards=1, embed_dim=dim)
+    meta = write_meta(folder, meta)
+    found = {1: Regions(boxes, torch.ones(regions), embeddings)}
+    write_shard(shard_path(folder, 0, 1), found, meta['fingerprint'])
+    write_index(folder, meta)
+    return boxes
+
+
+def distillation(model: nn.Module, regions: int, size: int, runs: int) -> float:
+    encoder = CLIPTextEncoder(model=TEACHER)
+    preprocess = clip_preprocess(TEACHER)
+    preprocess.pop('resize_mode', None)
+    rule = CropRule(**preprocess)
+    picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    extractor, head = model.roi_head.bbox_roi_extractor, model.roi_head.bbox_head.train()
+    levels = [torch.randn(1, 256, size // s, size // s) for s in (4, 8, 16, 32, 64)]
+    loss = L1DistillLoss()
+    clip = encoder.clip
+
+    def step(boxes: torch.Tensor, teacher: torch.Tensor) -> None:
+        student = head.embed(extractor(levels, bbox2roi([boxes])))[0]
+        loss(student, teacher, torch.ones(len(boxes), dtype=torch.bool)).backward()
+
+    with tempfile.TemporaryDirectory() as folder:
+        boxes = make_store(Path(folder), regions, size, encoder.embed_dim)
+        load = LoadTeacherEmbeddings(store=folder, max_regions=regions)
+
+        def from_store() -> None:
+            found = load.transform(dict(img_id=1, img_shape=(size, size)))
+            step(found['distill_boxes'], found['distill_embeddings'])
+
+        def online() -> None:
+            step(boxes, encode_crops(clip, region_crops(picture, boxes, rule), rule))
+
+        slow, fast, ratio = paired(online, from_store, runs)
+    print(
+        f'distillation, {regions} regions: crops encoded in the step {slow:.2f} s, from the store '
+        f'{fast:.2f} s, {ratio:.1f}x (bound 10x)'
+    )
+    return ratio
+
+
+def inference(size: int, runs: int) -> float:
+    picture = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    worst = 0.0
+    for score_thr in (1e-4, 0.05):
+        closed, words = (build(1203, kind, TRUNK, score_thr) for kind in (True, False))
+        a, b, ratio = paired(
+            lambda model=words: seconds(model, picture),
+            lambda model=closed: seconds(model, picture),
+            runs,
+        )
+        print(
+            f'inference, 1203 classes, threshold {score_thr:g}: words {a:.2f} s, closed set '
+            f'{b:.2f} s, ratio {ratio:.3f} (bound 1.05)'
+        )
+        worst = max(worst, ratio)
+    return worst
+
+
+def renaming(model: nn.Module, size: int, runs: int) -> float:
+    pipeline = [
+        dict(type='mmcv.LoadImageFromFile'),
+        dict(type='mmdet.Resize', scale=(size, size), keep_ratio=True),
+        dict(
+            type='mmdet.PackDetInputs',
+            meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+        ),
+    ]
+    model.eval()
+    detector = InteractiveDetector(model, pipeline, RegionChoice(min_rpn_score=0.0))
+    picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    regions = detector.look(picture)
+    words = [[f'thing {i} of run {run}' for i in range(5)] for run in range(4 * runs + 8)]
+    again, cached, ratio = paired(
+        lambda: detector.name(detector.look(picture), words.pop()),
+        lambda: detector.name(regions, words.pop()),
+        runs,
+    )
+    print(
+        f'five new words for a known picture of {len(regions)} regions: {1000 * cached:.0f} ms, '
+        f'looking again {again:.2f} s, {ratio:.0f}x (bound 50x)'
+    )
+    return ratio
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--regions', type=int, default=50, help='regions of a picture')
+    parser.add_argument('--size', type=int, default=512, help='side of the picture in pixels')
+    parser.add_argument('--runs', type=int, default=5)
+    args = parser.parse_args()
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = build(1203, False, TRUNK, 1e-4)
+    store = distillation(model, args.regions, args.size, args.runs)
+    words = inference(args.size, args.runs)
+    known = renaming(model, args.size, args.runs)
+    sys.exit(not (store >= 10 and words <= 1.05 and known >= 50))
+
+
+if __name__ == '__main__':
+    main()
