@@ -24,6 +24,8 @@ class NounPrompts(BaseTransform):
         source: Who finds the nouns: ``'auto'``, ``'nltk'``, ``'word_list'`` or a list of words, see
             :func:`mmclip.models.common.phrases.noun_finder`.
         kind: ``'noun'`` or ``'noun_phrase'``.
+        max_words: Neighbours of a list of words that count as a noun too, see
+            :func:`mmclip.models.common.phrases.listed_words`.
 
     Raises:
         ValueError: a negative number, unknown templates or source; an empty caption.
@@ -37,12 +39,13 @@ class NounPrompts(BaseTransform):
         templates: str | Sequence[str] = 'imagenet_80',
         source: str | Sequence[str] = 'auto',
         kind: str = 'noun',
+        max_words: int = 1,
     ) -> None:
         if num_prompts < 0:
             raise ValueError(f'num_prompts: {num_prompts}; allowed are 0 and more')
         self.num_prompts = num_prompts
         self.templates = get_prompts(templates).templates
-        self.find = noun_finder(source, kind) if num_prompts else None
+        self.find = noun_finder(source, kind, max_words) if num_prompts else None
 
     def transform(self, results: dict) -> dict:
         caption = results['text'].strip()

@@ -107,14 +107,32 @@ def word_list() -> frozenset[str]:
     )
 
 
-def listed_words(caption: str, words: frozenset[str] | None = None) -> list[str]:
-    """The words of a caption that a list holds, in order, repetitions included."""
+def listed_words(
+    caption: str, words: frozenset[str] | None = None, max_words: int = 1
+) -> list[str]:
+    """The words of a caption that a list holds, in order, repetitions included.
+
+    Args:
+        caption: Any text.
+        words: The list, lower case; None for :func:`word_list`.
+        max_words: With 2, neighbours in the caption count as well: of 'a striped red star' not
+            only 'striped', 'red' and 'star' but 'striped red' and 'red star'.
+    """
     allowed = word_list() if words is None else words
-    return [word for word in _WORD.findall(caption) if word.lower() in allowed]
+    found = list(_WORD.finditer(caption))
+    listed = [match[0].lower() in allowed for match in found]
+    spans = []
+    for start in range(len(found)):
+        for stop in range(start + 1, min(start + max_words, len(found)) + 1):
+            between = caption[found[stop - 2].end() : found[stop - 1].start()]
+            if not listed[stop - 1] or (stop - start > 1 and between.strip()):
+                break
+            spans.append(' '.join(match[0] for match in found[start:stop]))
+    return spans
 
 
 def noun_finder(
-    source: str | Sequence[str] = 'auto', kind: str = 'noun'
+    source: str | Sequence[str] = 'auto', kind: str = 'noun', max_words: int = 1
 ) -> Callable[[str], list[str]]:
     """A function from a caption to the nouns or noun phrases in it.
 
@@ -122,6 +140,7 @@ def noun_finder(
         source: ``'nltk'``, ``'word_list'`` (the package's own), a list of words, or ``'auto'``:
             NLTK if it is here, else the list.
         kind: ``'noun'`` or ``'noun_phrase'`` (needs NLTK).
+        max_words: Of a list, see :func:`listed_words`.
 
     Raises:
         ValueError: unknown source or kind, phrases from a list.
@@ -137,10 +156,12 @@ def noun_finder(
         return lambda caption: choose(*tag(caption))
     if isinstance(source, str) and source != 'word_list':
         raise ValueError(f"source: {source!r}; allowed are 'auto', 'nltk', 'word_list' or a list")
+    if max_words < 1:
+        raise ValueError(f'max_words: {max_words}; allowed are 1 and more')
     if kind != 'noun':
         raise ValueError(f"kind: {kind!r} needs source='nltk': {DATA_STEP}")
     words = None if source == 'word_list' else frozenset(word.lower() for word in source)
-    return lambda caption: listed_words(caption, words)
+    return lambda caption: listed_words(caption, words, max_words)
 
 
 def prompt_texts(

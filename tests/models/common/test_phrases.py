@@ -48,6 +48,24 @@ def test_words_of_a_list():
     assert found('nothing here') == [] and found('') == []
 
 
+def test_neighbours_of_a_list():
+    words = frozenset({'striped', 'red', 'star', 'dog'})
+    assert listed_words('a striped red star, red dog', words, max_words=2) == [
+        'striped',
+        'striped red',
+        'red',
+        'red star',
+        'star',  # a comma parts it from the next
+        'red',
+        'red dog',
+        'dog',
+    ]
+    assert listed_words('red or star', words, max_words=3) == ['red', 'star']
+    assert 'striped red star' in listed_words('striped red star', words, max_words=3)
+    with pytest.raises(ValueError, match='max_words: 0'):
+        noun_finder(['dog'], max_words=0)
+
+
 def test_the_package_s_own_list():
     words = word_list()
     assert {'dog', 'dogs', 'boat', 'boxes', 'bus', 'buses', 'sky'} <= words
