@@ -1,6 +1,7 @@
 """What tools/train.py and tools/test.py share: options, config, runner, and how they end."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -127,12 +128,26 @@ def build_runner(cfg: Config) -> Any:
 
 def run(main: Callable[[], None]) -> None:
     """Call ``main``; tell errors that are the user's to mend without a traceback, and clean up."""
+    status = 0
     try:
         main()
     except (UserError, FloatingPointError) as error:
         sys.stdout.flush()
         print(f'error: {error}', file=sys.stderr, flush=True)
-        sys.exit(1)
+        status = 1
+    except SystemExit as stop:
+        if not isinstance(stop.code, int):
+            raise
+        status = stop.code
     finally:
+        by_gloo = torch.distributed.is_initialized() and torch.distributed.get_backend() == 'gloo'
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+    if by_gloo:
+        # About one time in ten, gloo's threads abort a process whose interpreter is being torn
+        # down ('terminate called without an active exception'), after all work was done.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
