@@ -1,7 +1,6 @@
 """What tools/train.py and tools/test.py share: options, config, runner, and how they end."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -136,18 +135,11 @@ def run(main: Callable[[], None]) -> None:
         print(f'error: {error}', file=sys.stderr, flush=True)
         status = 1
     except SystemExit as stop:
-        if not isinstance(stop.code, int):
-            raise
-        status = stop.code
-    finally:
-        by_gloo = torch.distributed.is_initialized() and torch.distributed.get_backend() == 'gloo'
+        if stop.code is not None and not isinstance(stop.code, int):
+            print(stop.code, file=sys.stderr)
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-    if by_gloo:
-        # About one time in ten, gloo's threads abort a process whose interpreter is being torn
-        # down ('terminate called without an active exception'), after all work was done.
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+        raise
+    compat.end_process(status)
