@@ -17,8 +17,12 @@ The file::
       clip: {config: lseg/lseg_r18_mini.py}
       start: {config: lseg/start_mini.py, seeds: 1}          # the first seed for all
       other: {config: lseg/lseg_mini.py, options: {model.pretrained: '{start}'}}   # a checkpoint
+      third: {config: vild/vild_mini.py, prepare: regions}   # a tool has to be run before
+    prepare:                             # with what the first seed's runs left; goes on by itself
+      regions: {tool: precompute_regions.py, arguments: {--checkpoint: '{start}', --out: data/x}}
     tables:
       NAME:
+        scale: 100                                           # metrics are fractions; 1 by default
         columns: {Base: seg/mIoU_base, Unseen: seg/mIoU_unseen}
         rows:
           - {name: 'LSeg', run: clip}                        # tested by its own config
@@ -58,6 +62,7 @@ class Run:
     config: str
     options: dict[str, Any] = field(default_factory=dict)
     seeds: int | None = None  # 1: the first seed serves all
+    prepare: str | None = None  # what has to be made before, by its name in the file
 
     def seed(self, seeds: list[int], seed: int) -> int:
         return seeds[0] if self.seeds == 1 else seed
@@ -71,6 +76,9 @@ def read_plan(path: Path) -> dict[str, Any]:
     """
     plan = yaml.safe_load(path.read_text())
     runs = {name: Run(name, **row) for name, row in plan['runs'].items()}
+    for run in runs.values():
+        if run.prepare is not None and run.prepare not in plan.get('prepare', {}):
+            raise ValueError(f'{path}: run {run.name}: nothing to prepare is called {run.prepare}')
     for title, table in plan['tables'].items():
         for row in table['rows']:
             if row.get('run') not in runs and not row.get('untrained'):
@@ -113,6 +121,7 @@ class Table:
         self.runs: dict[str, Run] = self.plan['runs']
         self.work_dir = work_dir / path.parent.name
         self.seeds = seeds
+        self.prepared: set[str] = set()
 
     def folder(self, run: Run, seed: int) -> Path:
         return self.work_dir / run.name / f'seed{run.seed(self.seeds, seed)}'
@@ -133,14 +142,32 @@ class Table:
             for key, value in options.items()
         }
 
-    def needs(self, run: Run) -> list[str]:
-        found = (re.fullmatch(r'\{(\w+)\}', str(value)) for value in run.options.values())
+    def needs(self, options: dict[str, Any]) -> list[str]:
+        """The runs whose checkpoints the options name."""
+        found = (re.fullmatch(r'\{(\w+)\}', str(value)) for value in options.values())
         return [match[1] for match in found if match]
+
+    def prepare(self, name: str) -> bool:
+        """Run the tool that makes what a training reads; False if it has to wait for a run."""
+        if name in self.prepared:
+            return True
+        step, first = self.plan['prepare'][name], self.seeds[0]
+        if not all(self.train(run, first) for run in self.needs(step['arguments'])):
+            return False
+        arguments = self.options(step['arguments'], first)
+        folder = self.work_dir / 'prepare'
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f'{name}.lock'):
+            print(f'prepare {name}', flush=True)
+            words = [str(word) for pair in arguments.items() for word in pair]
+            call(step['tool'], words, {}, folder / f'{name}.log')
+        self.prepared.add(name)
+        return True
 
     def train(self, name: str, seed: int) -> bool:
         """Train a run and what it starts from; False if another process is at it."""
         run = self.runs[name]
-        if not all(self.train(other, seed) for other in self.needs(run)):
+        if not all(self.train(other, seed) for other in self.needs(run.options)):
             return False
         own = run.seed(self.seeds, seed)
         folder = self.folder(run, seed)
@@ -155,6 +182,8 @@ class Table:
                 # The same config goes on where it was cut off; another one starts anew.
                 resume = ['--resume'] if known.get('config') == key else []
                 record.write_text(json.dumps(dict(config=key)))
+                if run.prepare is not None and not self.prepare(run.prepare):
+                    return False
                 print(f'train {name}, seed {own} -> {folder}', flush=True)
                 start = time.perf_counter()
                 arguments = [config_path(run.config), '--work-dir', str(folder), *resume]
@@ -208,7 +237,7 @@ class Table:
         readme = Path(self.plan['readme'])
         text = readme.read_text()
         for name, rows in results.items():
-            table = markdown(self.plan['tables'][name]['columns'], rows)
+            table = markdown(self.plan['tables'][name], rows)
             pattern = re.compile(MARKER.format(name=re.escape(name)), re.DOTALL)
             if not pattern.search(text):
                 raise ValueError(f'{readme} has no line <!-- mini_table: {name} -->')
@@ -233,11 +262,12 @@ def cell(values: list[float]) -> str:
     return f'{mean} ± {statistics.stdev(values):.1f}' if len(values) > 1 else mean
 
 
-def markdown(columns: dict[str, str], rows: list[tuple[str, list[dict]]]) -> str:
+def markdown(table: dict[str, Any], rows: list[tuple[str, list[dict]]]) -> str:
     """A table: the name of each row, then a cell per column; the last column counts the seeds."""
+    columns, scale = table['columns'], table.get('scale', 1)
     lines = [f'| | {" | ".join(columns)} | seeds |', '|---' * (len(columns) + 2) + '|']
     for name, metrics in rows:
-        cells = [cell([m[key] for m in metrics if key in m]) for key in columns.values()]
+        cells = [cell([scale * m[key] for m in metrics if key in m]) for key in columns.values()]
         lines.append(f'| {name} | {" | ".join(cells)} | {len(metrics)} |')
     return '\n'.join(lines) + '\n'
 
@@ -271,7 +301,7 @@ def main(arguments: list[str] | None = None) -> int:
                     failed += 1
                     print(f'mini_table: {row["name"]}, seed {seed}: {error}', file=sys.stderr)
             results[name].append((row['name'], [metrics for metrics in found if metrics]))
-        print(f'{name}\n{markdown(content["columns"], results[name])}', flush=True)
+        print(f'{name}\n{markdown(content, results[name])}', flush=True)
     if not options.no_readme and not options.only:
         table.write(results)
     return 1 if failed else 0

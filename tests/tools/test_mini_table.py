@@ -130,6 +130,40 @@ def test_another_process_at_work_is_left_alone(tool, plan, capsys):
     assert 'another process is at it' in capsys.readouterr().out
 
 
+def test_what_a_training_reads_is_made_once_from_the_first_seed(tool, plan, tmp_path):
+    content = yaml.safe_load(plan.read_text())
+    content['runs']['model'] = dict(config='lseg/lseg_r18_mini.py', prepare='store')
+    content['prepare'] = dict(
+        store=dict(
+            tool='precompute_regions.py', arguments={'--checkpoint': '{start}', '--out': 'x'}
+        )
+    )
+    plan.write_text(yaml.safe_dump(content))
+    made = []
+    usual = tool.call
+
+    def call(name, arguments, options, log):
+        if name == 'precompute_regions.py':
+            made.append(arguments)
+        else:
+            usual(name, arguments, options, log)
+
+    tool.call = call
+    assert run(tool, plan, '--seeds', '1', '2') == 0
+    [arguments] = made
+    assert arguments[1].endswith('start/seed1/iter_3.pth') and arguments[2:] == ['--out', 'x']
+    content['runs']['model']['prepare'] = 'shop'
+    plan.write_text(yaml.safe_dump(content))
+    assert run(tool, plan) == 1
+
+
+def test_fractions_can_be_shown_as_per_cent(tool):
+    table = dict(columns={'AP': 'ap'}, scale=100)
+    assert tool.markdown(table, [('x', [dict(ap=0.5), dict(ap=0.7)])]).endswith(
+        '| x | 60.0 ± 14.1 | 2 |\n'
+    )
+
+
 def test_bad_plans(tool, plan, capsys):
     content = yaml.safe_load(plan.read_text())
     content['tables']['main']['rows'].append(dict(name='x', run='modle'))
