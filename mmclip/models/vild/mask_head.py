@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import FCNMaskHead
+from mmdet.utils import reduce_mean
 
 from mmclip.registry import MODELS
 
@@ -20,9 +21,8 @@ class ViLDMaskHead(FCNMaskHead):
         args, kwargs: The host's; ``norm_cfg`` is used for all norms. ``class_agnostic`` is True
             unless given: novel classes have no masks in training.
         target_crop_size: Side of the crop that the official code keeps of each ground-truth mask
-        and
-            samples the targets from, see :func:`targets_from_crops`; None for the host's targets,
-            cut from whole masks and rounded to 0 or 1.
+            and samples the targets from, see :func:`targets_from_crops`; None for the host's
+            targets, cut from whole masks and rounded to 0 or 1.
 
     Shapes:
         (N, C, h, w) -> (N, 1, 2 h, 2 w) logits.
@@ -48,6 +48,19 @@ class ViLDMaskHead(FCNMaskHead):
         for conv in self.convs:
             x = conv(x)
         return self.conv_logits(self.relu(self.upsample_norm(self.upsample(x))))
+
+    def loss_and_target(self, mask_preds: torch.Tensor, *args: Any, **kwargs: Any) -> dict:
+        """The host's loss, averaged over the positive regions of all processes.
+
+        Args:
+            mask_preds: (N, 1, h, w) logits of the positive regions.
+            args, kwargs: The host's.
+        """
+        results = super().loss_and_target(mask_preds, *args, **kwargs)
+        count = mask_preds.new_tensor(len(mask_preds))
+        share = count / reduce_mean(count).clamp(min=1)
+        results['loss_mask']['loss_mask'] = results['loss_mask']['loss_mask'] * share
+        return results
 
     def get_targets(
         self, sampling_results: list, batch_gt_instances: list, rcnn_train_cfg: dict

@@ -63,6 +63,12 @@ class SepBNRPNHead(RPNHead):
             x = F.relu(norm(conv(x)))
         return self.rpn_cls(x), self.rpn_reg(x)
 
+    def get_targets(self, *args: Any, **kwargs: Any) -> tuple:
+        """The host's targets; the number of sampled anchors is the mean over all processes."""
+        *targets, sampled = super().get_targets(*args, **kwargs)
+        count = torch.tensor(float(sampled), device=targets[0][0].device)
+        return *targets, reduce_mean(count).clamp(min=1)
+
     def loss_by_feat_single(
         self,
         cls_score: torch.Tensor,
