@@ -4,6 +4,7 @@ from mmclip.evaluation.lvis_metric import OpenVocabLVISMetric
 from mmclip.evaluation.naming_accuracy import NamingAccuracy
 from mmclip.evaluation.open_vocab_iou import OpenVocabIoU
 from mmclip.evaluation.ov_coco_metric import OVCocoMetric
+from mmclip.evaluation.phrase_recall import PhraseRecall
 from mmclip.evaluation.retrieval_recall import RetrievalRecall
 from mmclip.evaluation.top_k_accuracy import TopKAccuracy
 
@@ -14,6 +15,7 @@ __all__ = [
     'OVCocoMetric',
     'OpenVocabIoU',
     'OpenVocabLVISMetric',
+    'PhraseRecall',
     'RetrievalRecall',
     'TopKAccuracy',
 ]

@@ -110,7 +110,7 @@ def precision_table(
 def summarise(
     table: PrecisionTable, categories: Categories, *, max_dets: int | None = None
 ) -> dict[str, float]:
-    """The named results of a table; ``max_dets`` adds the recall at that number of detections."""
+    """The named results of a table; the recall's name says ``max_dets`` unless that is None."""
     found = dict(
         AP=table.ap(),
         AP50=table.ap(iou=0.5),
@@ -128,10 +128,10 @@ def summarise(
     for name in present if len(present) > 1 else ():
         found[f'AP_{name}'] = table.ap(splits == name)
         found[f'AP50_{name}'] = table.ap(splits == name, iou=0.5)
-    if max_dets is not None:
-        for area in ('all', 'small', 'medium', 'large'):
-            size = '' if area == 'all' else area[0]
-            found[f'AR{size}@{max_dets}'] = table.recall_of(area=area)
+    limit = '' if max_dets is None else f'@{max_dets}'
+    for area in ('all', 'small', 'medium', 'large'):
+        size = '' if area == 'all' else area[0]
+        found[f'AR{size}{limit}'] = table.recall_of(area=area)
     return found
 
 

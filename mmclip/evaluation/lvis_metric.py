@@ -65,6 +65,7 @@ class OpenVocabLVISMetric(BaseMetric):
         metric: 'bbox', 'segm' or both.
         max_dets: Detections per image over all classes.
         fixed_ap: Also compute fixed AP.
+        fixed_ap_limit: Detections of a class over the data set that fixed AP counts.
         novel: Names of the novel classes, or a known vocabulary (``'ov_coco'``) for its own. By
             default those of the data set, which reads them from its ``novel`` argument, the field
             ``split`` or LVIS's frequency 'r'.
@@ -90,6 +91,7 @@ class OpenVocabLVISMetric(BaseMetric):
         metric: str | Sequence[str] = 'bbox',
         max_dets: int = 300,
         fixed_ap: bool = False,
+        fixed_ap_limit: int = FIXED_AP_LIMIT,
         novel: str | Sequence[str] | None = None,
         federated: bool | None = None,
         format_only: bool = False,
@@ -107,7 +109,10 @@ class OpenVocabLVISMetric(BaseMetric):
             raise ValueError('format_only=True needs outfile_prefix, which says where to write')
         self.ann_file = ann_file
         self.max_dets = max_dets
+        if fixed_ap_limit < 1:
+            raise ValueError(f'fixed_ap_limit={fixed_ap_limit} must be at least 1')
         self.fixed_ap = fixed_ap
+        self.fixed_ap_limit = fixed_ap_limit
         self.novel = novel
         self.federated = federated
         self.format_only = format_only
@@ -188,7 +193,7 @@ class OpenVocabLVISMetric(BaseMetric):
         results = {}
         for iou_type in self.metrics:
             for name, keep in (('', selection.best_of_image(self.max_dets)),) + (
-                (('fixed_', selection.best_of_class(FIXED_AP_LIMIT)),) if self.fixed_ap else ()
+                (('fixed_', selection.best_of_class(self.fixed_ap_limit)),) if self.fixed_ap else ()
             ):
                 records, most = selection.records(keep, iou_type)
                 table = precision_table(

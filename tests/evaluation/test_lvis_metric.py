@@ -199,7 +199,7 @@ def test_the_limit_counts_all_classes_before_any_is_dropped(tmp_path):
     assert evaluate(ann_file, predictions, max_dets=4)['lvis/bbox_AP'] == pytest.approx(1)
 
 
-def test_fixed_ap_has_no_limit_per_image_but_one_per_class(tmp_path, monkeypatch):
+def test_fixed_ap_has_no_limit_per_image_but_one_per_class(tmp_path):
     boxes = [(image, 7, CORNERS[0]) for image in (1, 2, 3)]
     ann_file = truth_file(tmp_path / 'gt.json', boxes)
     crowded = [(0, 0.9, CORNERS[1])] * 5
@@ -208,9 +208,9 @@ def test_fixed_ap_has_no_limit_per_image_but_one_per_class(tmp_path, monkeypatch
     assert found['lvis/bbox_AP'] == 0
     assert found['lvis/bbox_fixed_AP'] == pytest.approx(1)
     assert found['lvis/bbox_fixed_APf'] == pytest.approx(1)
-    assert 'lvis/bbox_fixed_AR@5' not in found
-    monkeypatch.setattr(lvis_metric, 'FIXED_AP_LIMIT', 2)  # the best two of the three cats
-    found = evaluate(ann_file, predictions, max_dets=5, fixed_ap=True)
+    assert 'lvis/bbox_fixed_AR@5' not in found and found['lvis/bbox_fixed_AR'] == pytest.approx(1)
+    limit = dict(fixed_ap_limit=2)  # the best two of the three cats
+    found = evaluate(ann_file, predictions, max_dets=5, fixed_ap=True, **limit)
     assert found['lvis/bbox_fixed_AP'] == pytest.approx(67 / 101)
 
 
