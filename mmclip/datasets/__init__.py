@@ -1,7 +1,9 @@
 from mmclip.datasets.captions import CaptionShards
 from mmclip.datasets.classification import CIFAR, ClassificationList, ImageFolder
 from mmclip.datasets.fold_segmentation import FoldSegDataset
+from mmclip.datasets.grounding_shards import GroundingShards
 from mmclip.datasets.lvis import OpenVocabLVISDataset
+from mmclip.datasets.odvg import ODVGDataset
 from mmclip.datasets.segmentation import OpenVocabSegDataset
 from mmclip.datasets.shard_sampler import ShardSampler
 from mmclip.datasets.video import VideoList
@@ -12,6 +14,8 @@ __all__ = [
     'ImageFolder',
     'CaptionShards',
     'FoldSegDataset',
+    'GroundingShards',
+    'ODVGDataset',
     'OpenVocabLVISDataset',
     'OpenVocabSegDataset',
     'ShardSampler',

@@ -1,12 +1,10 @@
 """Boxes and masks in LVIS v1 or COCO format, with base and novel classes."""
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-import mmcv
 from mmdet.datasets.base_det_dataset import BaseDetDataset
-from mmengine.fileio import get, get_local_path, join_path
+from mmengine.fileio import get_local_path, join_path
 from mmengine.logging import print_log
 
 from mmclip.datasets.annotation_file import (
@@ -16,13 +14,14 @@ from mmclip.datasets.annotation_file import (
     read_annotation_file,
     read_categories,
 )
+from mmclip.datasets.bad_images import SkipsBadImages
 from mmclip.registry import DATASETS
 
 MIN_SIDE = 1.0  # pixels; mmdet drops smaller boxes too
 
 
 @DATASETS.register_module()
-class OpenVocabLVISDataset(BaseDetDataset):
+class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
     """Detection data whose classes come from the annotation file, with a base and a novel part.
 
     Reads LVIS v1 and COCO json. Class ``i`` is the i-th category in the order of ids, which may
@@ -115,26 +114,6 @@ class OpenVocabLVISDataset(BaseDetDataset):
             )
         return kept
 
-    def prepare_data(self, idx: int) -> dict | None:
-        """The ``idx``-th sample; None for a bad image that may be skipped."""
-        info = self.get_data_info(idx)
-        path = info['img_path']
-        try:
-            return self.pipeline(info)
-        except Exception:
-            problem = image_problem(path, backend_args=self.backend_args)
-            if problem is None:
-                raise
-            if self.test_mode or not self.skip_bad_images:
-                raise type(problem)(
-                    f'{problem} (named by {self.ann_file}). In training '
-                    '`skip_bad_images=True` skips and counts such images'
-                ) from None
-        self.bad_images[path] += 1
-        if self.bad_images[path] == 1:
-            print_log(f'skipped bad image {len(self.bad_images)}: {problem}', logger='current')
-        return None
-
     def _group_by_image(self, annotations: list[dict], known: Categories) -> dict[int, list]:
         allowed = set(known.ids)
         of_image = defaultdict(list)
@@ -203,18 +182,3 @@ class OpenVocabLVISDataset(BaseDetDataset):
             print_log(
                 f'{self.ann_file}: boxes dropped: {", ".join(parts)}', logger='current', level=30
             )
-
-
-def image_problem(path: str, *, backend_args: dict | None = None) -> Exception | None:
-    """What is wrong with an image file: a FileNotFoundError, a ValueError, or None."""
-    if backend_args is None and not os.path.isfile(path):
-        return FileNotFoundError(f'image {path!r} does not exist')
-    try:
-        data = get(path, backend_args=backend_args)
-    except Exception as error:
-        return FileNotFoundError(f'image {path!r} cannot be read: {error}')
-    try:
-        image = mmcv.imfrombytes(data) if data else None
-    except Exception:
-        image = None
-    return None if image is not None else ValueError(f'image {path!r} is not a readable picture')

@@ -23,6 +23,7 @@ from mmclip.datasets.mini_world import (
     captions,
     classification,
     detection,
+    grounding,
     scene_captions,
     segmentation,
     video,
@@ -36,6 +37,7 @@ PARTS = {
     'segmentation': segmentation,
     'scene_captions': scene_captions,
     'video': video,
+    'grounding': grounding,
 }
 RECORD = 'checksums.json'
 FORMAT = 3  # raise it when the files of an existing seed change
