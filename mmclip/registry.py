@@ -6,6 +6,7 @@ look-up of a name imports the modules in ``locations``, so no ``custom_imports``
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
@@ -30,6 +31,7 @@ DATASETS = _child(MMENGINE_DATASETS, 'mmclip.datasets')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'mmclip.datasets')
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'mmclip.datasets.transforms')
 METRICS = _child(MMENGINE_METRICS, 'mmclip.evaluation')
+EVALUATORS = _child(MMENGINE_EVALUATOR, 'mmclip.evaluation')
 HOOKS = _child(MMENGINE_HOOKS, 'mmclip.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'mmclip.engine')
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'mmclip.engine.bfloat16')

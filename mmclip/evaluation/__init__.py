@@ -6,6 +6,7 @@ from mmclip.evaluation.open_vocab_iou import OpenVocabIoU
 from mmclip.evaluation.ov_coco_metric import OVCocoMetric
 from mmclip.evaluation.phrase_recall import PhraseRecall
 from mmclip.evaluation.retrieval_recall import RetrievalRecall
+from mmclip.evaluation.several_datasets import SeveralDatasets
 from mmclip.evaluation.top_k_accuracy import TopKAccuracy
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     'OpenVocabLVISMetric',
     'PhraseRecall',
     'RetrievalRecall',
+    'SeveralDatasets',
     'TopKAccuracy',
 ]
