@@ -5,15 +5,43 @@ from collections.abc import Sequence
 import timm
 import torch
 from mmengine.model import BaseModule
+from open_clip.modified_resnet import ModifiedResNet
 from torch import nn
 
 from mmclip.models.common.clip_loading import build_clip, clip_config
 from mmclip.registry import MODELS
 
 
+class ResNetStages(ModifiedResNet):
+    """The stages of CLIP's own ResNets (RN50, RN50x4, ...), without the attention pooling.
+
+    Args:
+        vision: ``vision_cfg`` of the CLIP.
+        out_indices: Stages, 1 to 4.
+    """
+
+    def __init__(self, vision: dict, out_indices: Sequence[int]) -> None:
+        width = vision['width']
+        heads = width * 32 // vision.get('head_width', 64)
+        super().__init__(vision['layers'], 1, heads, vision['image_size'], width)
+        self.attnpool = None
+        self.out_indices = tuple(out_indices)
+        self.channels = [width * 2 ** (index + 1) for index in out_indices]
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """(B, 3, H, W) -> one (B, C_l, H_l, W_l) per stage."""
+        x, maps = self.stem(x), []
+        for index in range(1, max(self.out_indices) + 1):
+            x = getattr(self, f'layer{index}')(x)
+            maps.append(x)
+        return [maps[index - 1] for index in self.out_indices]
+
+
 @MODELS.register_module()
 class CLIPTrunk(BaseModule):
-    """Feature maps of the stages of a CLIP whose image tower is a timm model.
+    """Feature maps of the stages of a CLIP whose image tower is convolutional.
+
+    That is one of CLIP's own ResNets or any timm model with stages.
 
     Building one reads no weights; they come from the CLIP when the model is initialised.
 
@@ -29,7 +57,7 @@ class CLIPTrunk(BaseModule):
         (B, 3, H, W) -> one (B, C_l, H_l, W_l) per stage.
 
     Raises:
-        ValueError: the image tower is no timm model.
+        ValueError: the image tower is a plain ViT.
     """
 
     def __init__(
@@ -44,18 +72,22 @@ class CLIPTrunk(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         vision = clip_config(model)['vision_cfg']
-        if 'timm_model_name' not in vision:
-            raise ValueError(
-                f'model: the image tower of {model!r} is no timm model; '
-                'mmclip.CLIPTrunk takes those only'
-            )
         self.model = model
         self.pretrained = pretrained
         self.norm_eval = norm_eval or frozen
-        self.trunk = timm.create_model(
-            vision['timm_model_name'], features_only=True, out_indices=tuple(out_indices)
-        )
-        self.out_channels = tuple(self.trunk.feature_info.channels())
+        if 'timm_model_name' in vision:
+            self.trunk = timm.create_model(
+                vision['timm_model_name'], features_only=True, out_indices=tuple(out_indices)
+            )
+            self.out_channels = tuple(self.trunk.feature_info.channels())
+        elif isinstance(vision.get('layers'), (list, tuple)):
+            self.trunk = ResNetStages(vision, out_indices)
+            self.out_channels = tuple(self.trunk.channels)
+        else:
+            raise ValueError(
+                f'model: the image tower of {model!r} is a plain ViT, which has no stages; '
+                'mmclip.CLIPTrunk takes ResNets and timm models'
+            )
         if frozen:
             self.trunk.requires_grad_(False)
 
@@ -70,7 +102,8 @@ class CLIPTrunk(BaseModule):
         if self.pretrained is None:
             super().init_weights()
             return
-        trunk = build_clip(self.model, self.pretrained).visual.trunk
+        visual = build_clip(self.model, self.pretrained).visual
+        trunk = getattr(visual, 'trunk', visual)
         wanted = self.trunk.state_dict()
         state = {name: value for name, value in trunk.state_dict().items() if name in wanted}
         self.trunk.load_state_dict(state)

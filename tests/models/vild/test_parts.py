@@ -212,8 +212,31 @@ def test_clip_trunk_takes_the_weights_of_the_image_tower(frozen):
     assert any(p.requires_grad for p in trunk.parameters()) != frozen
 
 
+def test_clip_trunk_of_clips_own_resnets(tmp_path):
+    from mmclip.models.common.clip_loading import build_clip
+
+    model = dict(
+        embed_dim=16,
+        vision_cfg=dict(image_size=64, layers=[1, 2, 1, 1], width=16, patch_size=None),
+        text_cfg=dict(context_length=77, vocab_size=49408, width=16, heads=1, layers=1),
+    )
+    clip = build_clip(model)
+    torch.save(clip.state_dict(), tmp_path / 'clip.pt')
+    trunk = MODELS.build(
+        dict(type='mmclip.CLIPTrunk', model=model, pretrained=str(tmp_path / 'clip.pt'))
+    )
+    trunk.init_weights()
+    assert trunk.out_channels == (64, 128, 256, 512)
+    x = torch.randn(1, 3, 64, 64)
+    maps = trunk.eval()(x)
+    assert [64 // m.shape[2] for m in maps] == [4, 8, 16, 32]
+    torch.testing.assert_close(clip.visual.attnpool(maps[-1]), clip.eval().visual(x))
+    some = MODELS.build(dict(type='mmclip.CLIPTrunk', model='RN50', out_indices=(2, 3)))
+    assert some.out_channels == (512, 1024)
+
+
 def test_clip_trunk_says_what_it_cannot_take():
-    with pytest.raises(ValueError, match='is no timm model'):
+    with pytest.raises(ValueError, match='is a plain ViT'):
         MODELS.build(dict(type='mmclip.CLIPTrunk', model='ViT-B-32'))
 
 
