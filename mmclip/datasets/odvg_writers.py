@@ -1,0 +1,176 @@
+"""Other annotation formats as ODVG records: COCO, MDETR's grounding json, Flickr30k Entities."""
+
+import json
+import os
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mmclip.datasets.annotation_file import image_file, read_annotation_file, read_categories
+
+
+def write_lines(path: Path, records: Iterable[dict]) -> int:
+    """Write records as lines, the whole file or none of it; returns their number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}.partial-{os.getpid()}')
+    count = 0
+    try:
+        with open(partial, 'w', encoding='utf-8') as stream:
+            for count, record in enumerate(records, 1):  # noqa: B007
+                stream.write(json.dumps(record, ensure_ascii=False) + '\n')
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def _corners(box: list[float]) -> list[float]:
+    x, y, width, height = box
+    return [x, y, x + width, y + height]
+
+
+def coco_records(ann_file: Path) -> tuple[tuple[str, ...], Iterator[dict]]:
+    """Class names, and detection records, of a COCO or LVIS file; crowds are left out.
+
+    Raises:
+        FileNotFoundError, ValueError: no annotation file; an unknown category.
+    """
+    content = read_annotation_file(ann_file, masks='none')
+    categories = read_categories(content['categories'], source=str(ann_file))
+    label_of = {category: label for label, category in enumerate(categories.ids)}
+    of_image = defaultdict(list)
+    for row in content['annotations']:
+        if row['category_id'] not in label_of:
+            raise ValueError(f'{ann_file}: category {row["category_id"]!r} has no name')
+        if not row.get('iscrowd', 0):
+            of_image[row['image_id']].append(row)
+
+    def records() -> Iterator[dict]:
+        for image in content['images']:
+            instances = [
+                dict(
+                    bbox=_corners(row['bbox']),
+                    label=label_of[row['category_id']],
+                    category=categories.names[label_of[row['category_id']]],
+                )
+                for row in of_image[image['id']]
+            ]
+            yield dict(
+                filename=image_file(image, source=str(ann_file)),
+                height=image['height'],
+                width=image['width'],
+                detection=dict(instances=instances),
+            )
+
+    return categories.names, records()
+
+
+def mdetr_records(ann_file: Path) -> Iterator[dict]:
+    """Grounding records of MDETR's json (``final_mixed_train.json``, ``final_flickr_...json``).
+
+    Each image has a ``caption``; each annotation a ``bbox`` and ``tokens_positive``.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; no captions in it.
+    """
+    content = read_annotation_file(ann_file)
+    of_image = defaultdict(list)
+    for row in content['annotations']:
+        of_image[row['image_id']].append(row)
+    for image in content['images']:
+        if 'caption' not in image:
+            raise ValueError(f'{ann_file}: image {image["id"]} has no caption; is it of MDETR?')
+        caption = image['caption']
+        boxes_of: dict[tuple, list] = {}
+        for row in of_image[image['id']]:
+            spans = tuple(tuple(span) for span in row['tokens_positive'])
+            boxes_of.setdefault(spans, []).append(_corners(row['bbox']))
+        regions = [
+            dict(
+                phrase=' '.join(caption[start:end] for start, end in spans),
+                tokens_positive=[list(span) for span in spans],
+                bbox=boxes,
+            )
+            for spans, boxes in boxes_of.items()
+        ]
+        yield dict(
+            filename=image['file_name'],
+            height=image['height'],
+            width=image['width'],
+            grounding=dict(caption=caption, regions=regions),
+        )
+
+
+def read_sentence(line: str) -> tuple[str, list[tuple[list[int], str, list[str]]]]:
+    """A line of Flickr30k Entities, '[/EN#12/people A man] in [/EN#3/clothing a hat] .'.
+
+    Returns:
+        The sentence, and for each phrase its range of characters, its id and its types.
+    """
+    words: list[str] = []
+    phrases, start, head = [], 0, ''
+    for token in line.split():
+        if token.startswith('[/EN#'):
+            head, start = token, len(' '.join([*words, '']))
+            continue
+        closes = bool(head) and token.endswith(']')
+        words.append(token[:-1] if closes else token)
+        if closes:
+            number, *types = head.removeprefix('[/EN#').split('/')
+            phrases.append(([start, len(' '.join(words))], number, types))
+            head = ''
+    return ' '.join(words), phrases
+
+
+def read_entities(path: Path) -> tuple[tuple[int, int], dict[str, list[list[float]]]]:
+    """Height and width of a picture, and the boxes of each phrase id."""
+    root = ElementTree.parse(path).getroot()
+    size = int(root.findtext('size/height')), int(root.findtext('size/width'))
+    boxes = defaultdict(list)
+    for element in root.findall('object'):
+        corner = element.find('bndbox')
+        if corner is not None:
+            box = [float(corner.findtext(side)) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
+            for name in element.findall('name'):
+                boxes[name.text].append(box)
+    return size, boxes
+
+
+def flickr30k_records(folder: Path, split: str) -> Iterator[dict]:
+    """Grounding records of Flickr30k Entities, one per sentence, with the types of its phrases.
+
+    Phrases without a box are left out, and sentences without any phrase left.
+
+    Args:
+        folder: With ``Annotations/``, ``Sentences/`` and ``train.txt``, ``val.txt``, ``test.txt``.
+        split: 'train', 'val' or 'test'.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+    """
+    index = folder / f'{split}.txt'
+    if not index.is_file():
+        raise FileNotFoundError(f'{index} is missing; {folder} is not Flickr30k Entities')
+    for name in index.read_text().split():
+        size, boxes = read_entities(folder / 'Annotations' / f'{name}.xml')
+        sentences = (folder / 'Sentences' / f'{name}.txt').read_text(encoding='utf-8')
+        for line in sentences.splitlines():
+            caption, phrases = read_sentence(line)
+            regions = [
+                dict(
+                    phrase=caption[span[0] : span[1]],
+                    tokens_positive=[span],
+                    bbox=boxes[number],
+                    types=types,
+                )
+                for span, number, types in phrases
+                if number in boxes
+            ]
+            if regions:
+                yield dict(
+                    filename=f'{name}.jpg',
+                    height=size[0],
+                    width=size[1],
+                    grounding=dict(caption=caption, regions=regions),
+                )
