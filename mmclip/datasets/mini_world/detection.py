@@ -33,9 +33,9 @@ EXAMPLE_SIZE = 96
 _URL = 'http://images.cocodataset.org/'
 
 
-def _train_pictures(world: World, rng: np.random.Generator) -> list[list[Thing]]:
+def _train_pictures(world: World, number: int, rng: np.random.Generator) -> list[list[Thing]]:
     base, novel = world.of('base'), world.of('novel')
-    sizes = rng.integers(MIN_THINGS, MAX_THINGS + 1, world.scaled(TRAIN_PICTURES))
+    sizes = rng.integers(MIN_THINGS, MAX_THINGS + 1, world.scaled(number))
     return [
         [
             novel[rng.integers(len(novel))]
@@ -57,11 +57,11 @@ def _balanced_pictures(world: World, objects: int, rng: np.random.Generator) -> 
     return pictures
 
 
-def pictures(world: World, split: str) -> list[list[Thing]]:
+def pictures(world: World, split: str, train_pictures: int = TRAIN_PICTURES) -> list[list[Thing]]:
     """What each picture of a split shows: 2 to 5 things (the last one of a split perhaps fewer)."""
     rng = np.random.default_rng([world.seed, 20, SPLITS.index(split)])
     if split == 'train':
-        return _train_pictures(world, rng)
+        return _train_pictures(world, train_pictures, rng)
     objects = OBJECTS_PER_CLASS[split] * len(world.things)
     return _balanced_pictures(world, world.scaled(objects), rng)
 

@@ -40,7 +40,8 @@ PARTS = {
     'grounding': grounding,
 }
 RECORD = 'checksums.json'
-FORMAT = 3  # raise it when the files of an existing seed change
+# Raise the number of a part when the files of an existing seed change.
+FORMATS = dict.fromkeys(PARTS, 3) | dict(segmentation=4)
 
 
 def checksum(folder: Path) -> str:
@@ -60,7 +61,7 @@ def _record(out: Path, part: str) -> dict | None:
 def _is_made(out: Path, part: str, world: World) -> bool:
     """Whether a part lies there whole; of another world than this one is an error."""
     record = _record(out, part)
-    if record is None or record['format'] != FORMAT:
+    if record is None or record['format'] != FORMATS[part]:
         return False
     there = World(record['seed'], record['scale'])
     if there != world:
@@ -78,7 +79,9 @@ def _write_part(out: Path, part: str, world: World, tick: Callable[[], None]) ->
     partial.mkdir(parents=True)
     try:
         PARTS[part].write(partial, world, tick)
-        record = dict(seed=world.seed, scale=world.scale, format=FORMAT, sha256=checksum(partial))
+        record = dict(
+            seed=world.seed, scale=world.scale, format=FORMATS[part], sha256=checksum(partial)
+        )
         (partial / RECORD).write_text(json.dumps(record))
         shutil.rmtree(out / part, ignore_errors=True)
         partial.rename(out / part)

@@ -29,6 +29,9 @@ from mmclip.datasets.mini_world.world import World
 
 BACKGROUND = 'background'
 UNLABELLED = 65535
+# Four times as many as for detection: with 1500 a network of this size learns its training pixels
+# by heart (98.8 % right) and names half of the others.
+TRAIN_PICTURES = 6000
 SPLITS = detection.SPLITS
 
 
@@ -50,7 +53,7 @@ def _write_split(out: Path, world: World, split: str, tick: Callable) -> list[tu
     for kind in ('images', 'annotations'):
         (out / kind / split).mkdir(parents=True)
     rows = []
-    for number, things in enumerate(detection.pictures(world, split), 1):
+    for number, things in enumerate(detection.pictures(world, split, TRAIN_PICTURES), 1):
         picture, instances = draw_scene(things, rng)
         mask = _mask(instances, picture.shape[0], world, labelled)
         name = f'{split}/{number:06d}'
@@ -82,7 +85,7 @@ def _write_folds(out: Path, split: str, rows: list[tuple[str, set[int]]]) -> Non
 
 def count(world: World) -> int:
     """Steps of the progress bar."""
-    return sum(len(detection.pictures(world, split)) for split in SPLITS)
+    return sum(len(detection.pictures(world, split, TRAIN_PICTURES)) for split in SPLITS)
 
 
 def write(out: Path, world: World, tick: Callable[[], None]) -> None:
