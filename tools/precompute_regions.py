@@ -26,12 +26,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmclip.engine.job_place import job_place
 from mmclip.models.common.clip_loading import clip_preprocess
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.vild.crops import CropRule, encode_crops
 from mmclip.models.vild.precompute import (
     BYTES_PER_REGION,
-    job_place,
     pictures_hash,
     pictures_of,
     precompute,

@@ -18,9 +18,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from safetensors.torch import save_file
 
+from mmclip.engine.job_place import job_place
 from mmclip.models.common.clip_loading import build_clip
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
-from mmclip.models.vild.precompute import job_place
 from mmclip.models.vild.region_store import RegionStore
 from mmclip.registry import MODELS
 

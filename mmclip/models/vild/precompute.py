@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,24 +64,6 @@ def teacher_meta(encoder: CLIPTextEncoder) -> dict:
     """Name of a CLIP and hashes of its two towers."""
     visual = {k: v for k, v in encoder.clip.state_dict().items() if k.startswith('visual.')}
     return dict(model=encoder.name, image_hash=state_hash(visual), text_hash=encoder.weight_hash())
-
-
-_ARRAY = (('MIN', 0), ('STEP', 1))
-
-
-def job_place(environ: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """(number of this process, number of all): torchrun, srun, a Slurm array, else (0, 1)."""
-    if 'RANK' in environ and 'WORLD_SIZE' in environ:
-        return int(environ['RANK']), int(environ['WORLD_SIZE'])
-    rank, world = 0, 1
-    if 'SLURM_STEP_ID' in environ and int(environ.get('SLURM_STEP_NUM_TASKS', 1)) > 1:
-        rank, world = int(environ['SLURM_PROCID']), int(environ['SLURM_STEP_NUM_TASKS'])
-    if 'SLURM_ARRAY_TASK_ID' in environ:
-        first, step = (int(environ.get(f'SLURM_ARRAY_TASK_{k}', d)) for k, d in _ARRAY)
-        task = (int(environ['SLURM_ARRAY_TASK_ID']) - first) // step
-        rank += task * world
-        world *= int(environ['SLURM_ARRAY_TASK_COUNT'])
-    return rank, world
 
 
 class _Pictures(Dataset):
