@@ -1,0 +1,24 @@
+"""GLIP: detection as grounding of the words of a caption.
+
+Paper: "Grounded Language-Image Pre-training", Li, Zhang, Zhang et al., CVPR 2022, arXiv 2112.03857.
+Official code: microsoft/GLIP (MIT), commit 9dda955. The weights carry no licence of their own.
+
+The flow:
+
+    class names or a caption -> tokens -> BERT or CLIP text tower -> hidden, embedded (T, C)
+    picture -> Swin -> FPN (P3-P7)
+    N times: picture and words attend to each other -> a text layer -> a DyHead block
+    per place and level: box, centerness, one logit per token
+    training: positive maps (which tokens name which phrase), ATSS, focal + GIoU + centerness losses
+    test:     mean over a phrase's tokens of their probabilities, thresholds, NMS per phrase
+    long vocabularies: as many captions as needed; the picture and the words are encoded once
+
+Text side: ``captions.py`` (captions of class names), ``chunks.py`` (long vocabularies),
+``tokenizers.py``, ``positive_map.py``, ``text_encoder.py`` (:class:`BertTokenEncoder`,
+:class:`CLIPTokenEncoder`), ``noun_phrases.py`` and ``pseudo_labels.py`` (self-training).
+Model side: ``fusion.py`` (attention between picture and words), ``text_layer.py``, ``dyconv.py``
+(DyHead block), ``neck.py`` (:class:`DeepFusionNeck`, usable by other detectors), ``alignment.py``
+(token logits), ``assigner.py`` (ATSS), ``losses.py``, ``post_process.py``, ``head.py``
+(:class:`GLIPHead`), ``fpn.py`` (:class:`DropBlockFPN`), ``detector.py`` (:class:`GLIP`),
+``convert.py`` (official checkpoints, MMDetection's), ``tuning.py`` (full, linear, prompt).
+"""
