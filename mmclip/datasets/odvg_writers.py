@@ -19,6 +19,8 @@ def write_lines(path: Path, records: Iterable[dict]) -> int:
         with open(partial, 'w', encoding='utf-8') as stream:
             for count, record in enumerate(records, 1):  # noqa: B007
                 stream.write(json.dumps(record, ensure_ascii=False) + '\n')
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

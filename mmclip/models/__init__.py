@@ -27,6 +27,10 @@ from mmclip.models.common.text_decode_head import TextDecodeHead
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.common.tokenizers import CLIPTokenizer
 
+# GLIP
+from mmclip.models.glip.text_encoder import BertTokenEncoder, CLIPTokenEncoder
+from mmclip.models.glip.tokenizers import BertTokens, CLIPTokens
+
 # GroupViT
 from mmclip.models.group_vit.classifier import GroupViTClassifier
 from mmclip.models.group_vit.encoder import GroupViT
@@ -66,6 +70,11 @@ __all__ = [
     'CLIPContrastive',
     'CLIPZeroShotClassifier',
     'LinearClassifier',
+    # GLIP
+    'BertTokenEncoder',
+    'BertTokens',
+    'CLIPTokenEncoder',
+    'CLIPTokens',
     # GroupViT
     'GroupViT',
     'GroupViTClassifier',

@@ -1,5 +1,11 @@
 from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture, PackCLIPInputs
+from mmclip.datasets.transforms.grounding import (
+    CaptionGrounding,
+    DetToGrounding,
+    PackGroundingInputs,
+)
 from mmclip.datasets.transforms.noun_prompts import NounPrompts
+from mmclip.datasets.transforms.pack_captions import PackCaptions
 from mmclip.datasets.transforms.proposals import ProposalsFromGT
 from mmclip.datasets.transforms.random_crop import CLIPRandomCrop
 from mmclip.datasets.transforms.segmentation import (
@@ -26,7 +32,9 @@ from mmclip.datasets.transforms.video_augment import FrameColour, FrameRandAugme
 __all__ = [
     'CLIPRandomCrop',
     'CLIPResizeCrop',
+    'CaptionGrounding',
     'DecodeFrames',
+    'DetToGrounding',
     'FrameColour',
     'FrameRandAugment',
     'FrameResize',
@@ -37,6 +45,8 @@ __all__ = [
     'NounPrompts',
     'OpenVideo',
     'PackCLIPInputs',
+    'PackCaptions',
+    'PackGroundingInputs',
     'PackTeacherRegions',
     'ProposalsFromGT',
     'RandomLongSideCrop',

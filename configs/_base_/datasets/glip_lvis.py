@@ -1,0 +1,25 @@
+# LVIS v1: training on its boxes, tests on the whole validation set (19 809 pictures). Classes are drawn from
+# all 1203 names, of which a caption holds as many as fit.
+_base_ = ['./glip_lvis_minival.py']
+
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'),
+    dataset=dict(
+        type='mmclip.OpenVocabLVISDataset',
+        data_root='data/lvis_v1/',
+        ann_file='annotations/lvis_v1_train.json',
+        data_prefix=dict(img=''),
+        load_masks=False,
+        return_classes=True,
+        filter_cfg=dict(filter_empty_gt=False, min_size=32),
+        pipeline={{_base_.detection_pipeline}}))
+val_dataloader = dict(
+    dataset=dict(
+        ann_file='annotations/lvis_v1_val.json', data_prefix=dict(img='')))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file='data/lvis_v1/annotations/lvis_v1_val.json')
+test_evaluator = val_evaluator

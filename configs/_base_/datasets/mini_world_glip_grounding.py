@@ -1,0 +1,38 @@
+# MiniWorld detection and grounding together (`python tools/make_mini_world.py --out data/mini_world` makes
+# the part 'grounding'): captions with phrases, and captions that mean one thing. Their pictures are not
+# flipped, because captions say 'leftmost'; captions of other pictures are not added, because words like
+# 'star' would often be true.
+_base_ = ['./mini_world_glip.py']
+
+grounding_root = 'data/mini_world/grounding/'
+
+grounding_pipeline = [
+    dict(type='mmcv.LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
+    dict(
+        type='mmclip.CaptionGrounding',
+        tokenizer={{_base_.tokenizer}},
+        max_tokens={{_base_.max_tokens}}),
+    dict(type='mmclip.PackGroundingInputs'),
+]
+detection = {{_base_.train_dataloader.dataset}}
+captions = dict(
+    type='mmclip.ODVGDataset',
+    data_root=grounding_root,
+    ann_file='train.jsonl',
+    data_prefix=dict(img='images/'),
+    filter_cfg=dict(filter_empty_gt=True),
+    pipeline=grounding_pipeline)
+referring = dict(
+    type='mmclip.ODVGDataset',
+    data_root=grounding_root,
+    ann_file='refer_train.jsonl',
+    data_prefix=dict(img='images/'),
+    filter_cfg=dict(filter_empty_gt=True),
+    pipeline=grounding_pipeline)
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='mmdet.ConcatDataset',
+        datasets=[detection, captions, referring]))

@@ -1,0 +1,259 @@
+"""Texts for grounded detection: captions made of class names, and captions that people wrote.
+
+Both leave in ``results``: ``text``; ``phrase_spans`` (for each phrase its ranges of characters);
+``phrase_labels`` (the data set's class of each phrase, -1 for free text); ``text_type`` ('det' or
+'grounding'); ``maskable_spans`` (what masked language modelling may hide); and ``gt_bboxes_labels``
+as numbers of phrases. Which tokens a phrase has is the model's business, whose tokenizer it is.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.datasets.transforms import PackDetInputs
+
+from mmclip.datasets.transforms.class_sampling import draw_negatives, fitting_positives
+from mmclip.models.common.class_names import class_names, novel_names
+from mmclip.models.glip.captions import SEPARATOR, class_caption, clean_name
+from mmclip.models.glip.chunks import SPECIAL_TOKENS
+from mmclip.models.glip.tokenizers import OffsetTokenizer
+from mmclip.registry import TASK_UTILS, TRANSFORMS
+
+TEXT_KEYS = ('text', 'text_type', 'phrase_spans', 'phrase_labels', 'maskable_spans')
+EVAL_KEYS = ('phrase_boxes', 'phrase_types')
+PER_BOX = ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks')
+BERT = dict(type='mmclip.BertTokens')
+
+
+def keep_boxes(results: dict, keep: np.ndarray) -> None:
+    """Leave out the boxes, with their labels and masks, where ``keep`` (N,) is False."""
+    for key in PER_BOX:
+        if key in results:
+            results[key] = results[key][keep]
+
+
+@TRANSFORMS.register_module()
+class DetToGrounding(BaseTransform):
+    """Class names of a detection data set become a caption, labels become numbers of its phrases.
+
+    The caption holds the classes that are there and a sample of those that are not, in random
+    order: with probability ``full_prob`` as many as ``num_negatives`` are drawn, else a uniform
+    number from 1 to that; of the drawn ones those that are there drop out, and negatives are added
+    while the caption fits ``max_tokens``. Classes that are there but do not fit lose their boxes.
+    Random numbers are NumPy's global ones. Boxes of crowds are left out, as in the official code.
+
+    Source: official ``convert_object_detection_to_grounding_optimized_for_od``. It takes negatives
+    in the order of a Python set, so small class numbers stay in front where room is short, and may
+    draw class 0, 'background'; here the order is random and a background is no class.
+
+    Args:
+        tokenizer: Config of the text tower's tokenizer.
+        max_tokens: T of the text tower, special tokens included.
+        num_negatives: Most classes that are drawn.
+        full_prob: Share of the captions with that many.
+        max_classes: Most classes of a caption that has negatives (the paper: 85); None for no
+            limit (the code).
+        negatives: Which classes may be drawn: all (None), names, or a known vocabulary such as
+            'mini_world' for those of it that are not novel. In open-vocabulary training novel
+            things are in the pictures without boxes, so their names must not count as absent.
+        all_classes: Every class, in the data set's order, nothing drawn: for fine-tuning on a few
+            classes, and for testing with texts of the data set's own (ODinW).
+        overflow: What happens if all classes do not fit: 'error', or 'cut': the text tower reads
+            as many as it can, as in the official code.
+        separator: Between two classes.
+
+    Raises:
+        ValueError: a data set that does not hand over its classes (``return_classes=True``);
+            ``all_classes`` that do not fit; settings out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokenizer: dict = BERT,
+        max_tokens: int = 256,
+        num_negatives: int = 85,
+        full_prob: float = 0.5,
+        max_classes: int | None = None,
+        negatives: str | Sequence[str] | None = None,
+        all_classes: bool = False,
+        overflow: str = 'error',
+        separator: str = SEPARATOR,
+    ) -> None:
+        if num_negatives < 0:
+            raise ValueError(f'num_negatives: {num_negatives}; allowed are 0 and more')
+        if not 0 <= full_prob <= 1:
+            raise ValueError(f'full_prob: {full_prob}; allowed are 0 to 1')
+        if overflow not in ('error', 'cut'):
+            raise ValueError(f"overflow: {overflow!r}; allowed are 'error' and 'cut'")
+        self.tokenizer: OffsetTokenizer = TASK_UTILS.build(tokenizer)
+        self.overflow = overflow
+        self.room = max_tokens - SPECIAL_TOKENS
+        self.num_negatives, self.full_prob = num_negatives, full_prob
+        self.max_classes, self.all_classes, self.separator = max_classes, all_classes, separator
+        if isinstance(negatives, str):
+            novel = novel_names(negatives)
+            negatives = [name for name in class_names(negatives) if name not in novel]
+        self.negatives = None if negatives is None else frozenset(negatives)
+        self._of_classes: dict[tuple, tuple] = {}
+
+    def _prepared(self, classes: tuple[str, ...]) -> tuple[list[int], np.ndarray]:
+        """Cost in tokens of each class, and the numbers of those that may be drawn."""
+        if classes not in self._of_classes:
+            costs = self.tokenizer.count([clean_name(n) + self.separator for n in classes])
+            allowed = [
+                i for i, n in enumerate(classes) if self.negatives is None or n in self.negatives
+            ]
+            self._of_classes[classes] = costs, np.array(allowed, dtype=np.int64)
+        return self._of_classes[classes]
+
+    def transform(self, results: dict) -> dict:
+        classes = _classes_of(results)
+        costs, allowed = self._prepared(classes)
+        labels = results.get('gt_bboxes_labels', np.zeros(0, dtype=np.int64))
+        if 'gt_ignore_flags' in results and not self.all_classes:
+            keep_boxes(results, ~np.asarray(results['gt_ignore_flags'], dtype=bool))
+            labels = results['gt_bboxes_labels']
+        if self.all_classes:
+            chosen = self._all(classes, costs, results.get('img_path'))
+        else:
+            chosen = self._sample(labels, costs, allowed)
+        caption = None
+        if chosen:
+            caption = class_caption(
+                [classes[i] for i in chosen],
+                separator=self.separator,
+                prompts=_prompts(results, classes, chosen),
+            )
+        place_of = np.full(len(classes), -1)
+        place_of[chosen] = np.arange(len(chosen))
+        if 'gt_bboxes_labels' in results:
+            places = place_of[labels] if len(labels) else np.zeros(0, dtype=np.int64)
+            results['gt_bboxes_labels'] = places
+            keep_boxes(results, places >= 0)
+        spans = caption.spans if caption else ()
+        present = np.unique(results.get('gt_bboxes_labels', ())).astype(int).tolist()
+        results.update(
+            text=caption.text if caption else '',
+            text_type='det',
+            phrase_spans=_as_lists(spans),
+            phrase_labels=list(chosen),
+            maskable_spans=[list(piece) for place in present for piece in spans[place]],
+        )
+        return results
+
+    def _all(self, classes: tuple[str, ...], costs: list[int], where: str | None) -> list[int]:
+        if sum(costs) > self.room and self.overflow == 'error':
+            raise ValueError(
+                f'all_classes: the {len(classes)} classes of {where} have {sum(costs)} tokens, '
+                f'more than the {self.room} of a caption; draw some (all_classes=False) and let '
+                'the model test with its own vocabulary, which comes in several captions'
+            )
+        return list(range(len(classes)))
+
+    def _sample(self, labels: np.ndarray, costs: list[int], allowed: np.ndarray) -> list[int]:
+        rng = np.random.mtrand._rand
+        present = np.unique(labels).tolist()
+        kept, spent = fitting_positives(present, costs, self.room, rng)
+        limit = self.num_negatives
+        if self.max_classes is not None:
+            limit = max(min(limit, self.max_classes - len(kept)), 0)
+        absent = draw_negatives(
+            present, allowed, costs, self.room - spent, rng, limit=limit, full_prob=self.full_prob
+        )
+        return [int(i) for i in rng.permutation(np.array(absent + kept, dtype=np.int64))]
+
+
+def _classes_of(results: dict) -> tuple[str, ...]:
+    classes = results.get('text')
+    if isinstance(classes, Mapping):  # mmdet's label map: number -> name
+        classes = [classes[key] for key in sorted(classes, key=int)]
+    if classes is None or isinstance(classes, str):
+        raise ValueError(
+            f'text: {results.get("img_path")} comes without the names of its classes; set '
+            'return_classes=True of the data set (captions go to mmclip.CaptionGrounding)'
+        )
+    return tuple(classes)
+
+
+def _prompts(results: dict, classes: Sequence[str], chosen: Sequence[int]) -> list[dict] | None:
+    """mmdet's ``caption_prompt`` (class -> prefix, name, suffix) in the order of the caption."""
+    prompts = results.get('caption_prompt')
+    return [prompts.get(classes[i], {}) for i in chosen] if prompts else None
+
+
+def _as_lists(spans: Sequence[Sequence[Sequence[int]]]) -> list[list[list[int]]]:
+    return [[[int(start), int(end)] for start, end in pieces] for pieces in spans]
+
+
+@TRANSFORMS.register_module()
+class CaptionGrounding(BaseTransform):
+    """A caption with phrases, cut to what the text tower reads.
+
+    Needs ``text`` and ``phrase_spans``, and labels that are numbers of phrases, as the grounding
+    data sets give them. What comes behind ``max_tokens`` is cut from the text; phrases that lie
+    there lose their spans and their boxes, but keep their numbers.
+
+    Args:
+        tokenizer: Config of the text tower's tokenizer.
+        max_tokens: T of the text tower, special tokens included.
+
+    Raises:
+        ValueError: a caption that is no text; an image whose classes are names.
+    """
+
+    def __init__(self, *, tokenizer: dict = BERT, max_tokens: int = 256) -> None:
+        self.tokenizer: OffsetTokenizer = TASK_UTILS.build(tokenizer)
+        self.max_tokens = max_tokens
+
+    def transform(self, results: dict) -> dict:
+        text = results.get('text')
+        if not isinstance(text, str) or 'phrase_spans' not in results:
+            raise ValueError(
+                f'text: {results.get("img_path")} needs a caption and phrase_spans; class names go '
+                'to mmclip.DetToGrounding'
+            )
+        spans = _as_lists(results['phrase_spans'])
+        if len(text) > self.max_tokens - SPECIAL_TOKENS:  # a token has at least one character
+            batch = self.tokenizer([text], self.max_tokens, pad=False)
+            end = int(batch.offsets.max())
+            text = text[:end]
+            spans = [[[a, min(b, end)] for a, b in pieces if a < end] for pieces in spans]
+        if 'gt_bboxes_labels' in results:
+            known = np.array([bool(pieces) for pieces in spans] + [False])
+            labels = np.asarray(results['gt_bboxes_labels'])
+            keep = known[np.where(labels < len(spans), labels, -1)]
+            if 'gt_ignore_flags' in results:
+                keep &= ~np.asarray(results['gt_ignore_flags'], dtype=bool)
+            keep_boxes(results, keep)
+        results.update(
+            text=text,
+            text_type='grounding',
+            phrase_spans=spans,
+            phrase_labels=list(results.get('phrase_labels', [-1] * len(spans))),
+            maskable_spans=results.get('maskable_spans', [[0, len(text)]]),
+        )
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackGroundingInputs(PackDetInputs):
+    """mmdet's packing with the texts of :class:`DetToGrounding` and :class:`CaptionGrounding`.
+
+    Args:
+        meta_keys: As mmdet's, in addition to the texts.
+    """
+
+    def __init__(
+        self,
+        meta_keys: Sequence[str] = (
+            'img_id',
+            'img_path',
+            'ori_shape',
+            'img_shape',
+            'scale_factor',
+            'flip',
+            'flip_direction',
+        ),
+    ) -> None:
+        super().__init__(meta_keys=(*meta_keys, *TEXT_KEYS, *EVAL_KEYS))

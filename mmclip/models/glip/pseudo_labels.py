@@ -1,0 +1,303 @@
+"""A teacher grounds the noun phrases of web captions: shards of pairs to ODVG files.
+
+One file per shard, whole or absent, that depends on nothing but its shard: any number of processes
+that share the folder make the same bytes, and a run that was cut off goes on with what is missing.
+"""
+
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import webdataset as wds
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from mmclip.checkpoint import read_state_dict
+from mmclip.datasets.grounding_shards import labels_path, shard_names
+from mmclip.datasets.odvg_writers import write_lines
+from mmclip.models.common.clip_loading import file_hash
+from mmclip.models.glip.noun_phrases import Span
+from mmclip.registry import MODELS
+
+META = 'meta.json'
+PICTURES = ('jpg', 'jpeg', 'png', 'webp')
+# Steps of a test pipeline that do not apply: the picture is here, and the text is a caption.
+LEFT_OUT = ('LoadImage', 'LoadAnnotations', 'Grounding', 'Pack')
+
+
+@dataclass
+class Counts:
+    """What became of the pairs of one or more shards."""
+
+    pairs: int = 0
+    broken: int = 0
+    without_phrase: int = 0
+    labelled: int = 0
+    boxes: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: 'Counts') -> None:
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture with its caption."""
+
+    name: str  # shard.tar/key.jpg
+    picture: np.ndarray  # (H, W, 3) BGR
+    caption: str
+    spans: tuple[Span, ...]
+
+
+class Teacher:
+    """A GLIP that says where the phrases of captions are.
+
+    Args:
+        config: Of the model; its test pipeline is used.
+        checkpoint: Its weights.
+        device: Where it runs.
+
+    Raises:
+        ValueError: weights that do not fit.
+    """
+
+    def __init__(
+        self, config: str | os.PathLike, checkpoint: str | os.PathLike, *, device: str = 'cpu'
+    ) -> None:
+        cfg = Config.fromfile(config)
+        init_default_scope(cfg.get('default_scope', 'mmdet'))
+        self.model = MODELS.build(cfg.model)
+        result = self.model.load_state_dict(read_state_dict(checkpoint), strict=False)
+        if result.missing_keys:
+            raise ValueError(
+                f'checkpoint: {checkpoint} does not fit {config}: {len(result.missing_keys)} '
+                f'weights are missing, e.g. {result.missing_keys[:3]}'
+            )
+        self.model.to(device).eval()
+        steps = [
+            step
+            for step in cfg.test_dataloader.dataset.pipeline
+            if not any(name in step['type'] for name in LEFT_OUT)
+        ]
+        self._pipeline = Compose([*steps, dict(type='mmclip.PackGroundingInputs')])
+        model = json.dumps(cfg.model.to_dict(), sort_keys=True, default=str)
+        pipeline = json.dumps([dict(step) for step in steps], sort_keys=True, default=str)
+        digest = hashlib.sha256(f'{model}{pipeline}{file_hash(checkpoint)}'.encode())
+        self.hash = digest.hexdigest()[:16]
+
+    def prepare(self, pair: Pair) -> dict:
+        """A pair as the model takes it."""
+        shape = pair.picture.shape[:2]
+        return self._pipeline(
+            dict(
+                img=pair.picture,
+                img_path=pair.name,
+                img_id=0,
+                img_shape=shape,
+                ori_shape=shape,
+                scale_factor=(1.0, 1.0),
+                text=pair.caption,
+                text_type='grounding',
+                phrase_spans=[[list(span)] for span in pair.spans],
+                phrase_labels=[-1] * len(pair.spans),
+            )
+        )
+
+    @torch.no_grad()
+    def __call__(self, batch: Sequence[dict]) -> list[tuple[np.ndarray, ...]]:
+        """Boxes (M, 4) in pixels of the picture, phrases (M,) and scores (M,) of each."""
+        found = []
+        for sample in self.model.test_step(pseudo_collate(list(batch))):
+            instances = sample.pred_instances
+            boxes = instances.bboxes
+            boxes = boxes.tensor if hasattr(boxes, 'tensor') else boxes
+            parts = (boxes, instances.labels, instances.scores)
+            found.append(tuple(part.detach().cpu().numpy() for part in parts))
+        return found
+
+
+def read_pairs(shard: str, find: Callable[[str], Sequence[Span]], counts: Counts) -> Iterator[Pair]:
+    """The pairs of a shard that have phrases, in the shard's order."""
+
+    def broken(error: Exception) -> bool:
+        counts.broken += 1
+        return True
+
+    stages = wds.SimpleShardList([shard]), wds.tarfile_to_samples(handler=broken)
+    for sample in wds.DataPipeline(*stages):
+        counts.pairs += 1
+        key = next((key for key in PICTURES if key in sample), None)
+        try:
+            caption = sample['txt'].decode().strip()
+            picture = np.asarray(Image.open(io.BytesIO(sample[key])).convert('RGB'))
+        except Exception:  # whatever a damaged picture makes its decoder raise; no picture, no text
+            counts.broken += 1
+            continue
+        spans = tuple(dict.fromkeys(map(tuple, find(caption))))
+        if not spans:
+            counts.without_phrase += 1
+            continue
+        name = f'{Path(shard).name}/{sample["__key__"]}.{key}'
+        yield Pair(name, np.ascontiguousarray(picture[:, :, ::-1]), caption, spans)
+
+
+def record_of(
+    pair: Pair, boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, min_score: float
+) -> dict | None:
+    """The ODVG record of a pair, best boxes first; None if no box is sure enough.
+
+    Args:
+        pair: Picture and caption.
+        boxes, labels, scores: What the teacher says.
+        min_score: Scores must exceed it.
+    """
+    sure = np.flatnonzero(scores > min_score)
+    sure = sure[np.argsort(-scores[sure], kind='stable')]
+    regions = []
+    for number in np.unique(labels[sure]).tolist():
+        own = sure[labels[sure] == number]
+        start, end = pair.spans[number]
+        regions.append(
+            dict(
+                phrase=pair.caption[start:end],
+                tokens_positive=[[start, end]],
+                bbox=np.round(boxes[own].astype(np.float64), 2).tolist(),
+                scores=np.round(scores[own].astype(np.float64), 4).tolist(),
+            )
+        )
+    height, width = pair.picture.shape[:2]
+    grounding = dict(caption=pair.caption, regions=regions)
+    record = dict(filename=pair.name, height=height, width=width, grounding=grounding)
+    return record if regions else None
+
+
+def _batches(items: Iterator[Pair], size: int) -> Iterator[list[Pair]]:
+    batch: list[Pair] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def label_shard(
+    shard: str,
+    teacher: Teacher,
+    find: Callable[[str], Sequence[Span]],
+    *,
+    min_score: float = 0.5,
+    batch: int = 8,
+    workers: int = 2,
+    limit: int | None = None,
+) -> tuple[list[dict], Counts]:
+    """Records of a shard's pairs.
+
+    The next batch is prepared by threads while the teacher works. Batches never cross shards.
+
+    Args:
+        shard: Path of a tar file.
+        teacher: Who says where things are.
+        find: From :func:`mmclip.models.glip.noun_phrases.phrase_finder`.
+        min_score: Scores must exceed it.
+        batch: Pairs that the teacher sees at once.
+        workers: Threads.
+        limit: Stop after so many pairs with phrases.
+    """
+    counts, records, started = Counts(), [], time.perf_counter()
+    pairs = read_pairs(shard, find, counts)
+    if limit is not None:
+        pairs = (pair for pair, _ in zip(pairs, range(limit), strict=False))
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        waiting: tuple[list[Pair], list] | None = None
+
+        def finish() -> None:
+            for pair, found in zip(
+                waiting[0], teacher([f.result() for f in waiting[1]]), strict=True
+            ):
+                record = record_of(pair, *found, min_score)
+                if record is not None:
+                    records.append(record)
+                    counts.boxes += sum(len(r['bbox']) for r in record['grounding']['regions'])
+
+        for group in _batches(pairs, batch):
+            prepared = group, [pool.submit(teacher.prepare, pair) for pair in group]
+            if waiting is not None:
+                finish()
+            waiting = prepared
+        if waiting is not None:
+            finish()
+    counts.labelled, counts.seconds = len(records), time.perf_counter() - started
+    return records, counts
+
+
+def write_meta(folder: Path, meta: dict) -> None:
+    """Write how the labels of a folder are made, or compare with what is there.
+
+    Raises:
+        ValueError: the folder holds labels made otherwise; the differing fields are named.
+    """
+    path = folder / META
+    if path.is_file():
+        known = json.loads(path.read_text())
+        different = sorted(k for k in known.keys() | meta.keys() if known.get(k) != meta.get(k))
+        if different:
+            raise ValueError(
+                f'out: {folder} holds labels made otherwise: '
+                + ', '.join(f'{k} {known.get(k)!r} not {meta.get(k)!r}' for k in different)
+            )
+        return
+    write_lines(path, [meta])
+
+
+def missing_shards(folder: Path, shards: Sequence[str]) -> list[int]:
+    """Numbers of the shards that have no labels yet.
+
+    Raises:
+        ValueError: two shards have one name.
+    """
+    shard_names(shards)
+    return [n for n, shard in enumerate(shards) if not labels_path(folder, shard).is_file()]
+
+
+def label_shards(
+    folder: Path,
+    shards: Sequence[str],
+    teacher: Teacher,
+    find: Callable[[str], Sequence[Span]],
+    *,
+    place: tuple[int, int] = (0, 1),
+    report: Callable[[str, Counts], None] = lambda *_: None,
+    **settings,
+) -> Counts:
+    """Make this process's missing files.
+
+    Args:
+        folder: Of the labels; its ``meta.json`` is there already.
+        shards: Paths of all shards.
+        teacher, find, settings: As :func:`label_shard`.
+        place: Number of this process and number of all; shard i belongs to process i mod all.
+        report: Called after every shard.
+    """
+    total = Counts()
+    for number in missing_shards(folder, shards):
+        if number % place[1] != place[0]:
+            continue
+        records, counts = label_shard(shards[number], teacher, find, **settings)
+        write_lines(labels_path(folder, shards[number]), records)
+        total.add(counts)
+        report(shards[number], counts)
+    return total
