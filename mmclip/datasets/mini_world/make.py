@@ -10,6 +10,7 @@ numbers of its own, so that no part depends on another or on the number of proce
 import hashlib
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from multiprocessing import get_context
@@ -41,7 +42,7 @@ PARTS = {
 }
 RECORD = 'checksums.json'
 # Raise the number of a part when the files of an existing seed change.
-FORMATS = dict.fromkeys(PARTS, 3) | dict(segmentation=4)
+FORMATS = defaultdict(lambda: 3, segmentation=4)
 
 
 def checksum(folder: Path) -> str:
