@@ -214,9 +214,9 @@ class CaptionGrounding(BaseTransform):
                 'to mmclip.DetToGrounding'
             )
         spans = _as_lists(results['phrase_spans'])
-        if len(text) > self.max_tokens - SPECIAL_TOKENS:  # a token has at least one character
-            batch = self.tokenizer([text], self.max_tokens, pad=False)
-            end = int(batch.offsets.max())
+        batch = self.tokenizer([text], self.max_tokens + 1, pad=False)
+        if batch.ids.shape[1] > self.max_tokens:
+            end = int(batch.offsets[0, self.max_tokens - SPECIAL_TOKENS, 1])
             text = text[:end]
             spans = [[[a, min(b, end)] for a, b in pieces if a < end] for pieces in spans]
         if 'gt_bboxes_labels' in results:
