@@ -31,6 +31,15 @@ from mmclip.models.common.tokenizers import CLIPTokenizer
 from mmclip.models.glip.text_encoder import BertTokenEncoder, CLIPTokenEncoder
 from mmclip.models.glip.tokenizers import BertTokens, CLIPTokens
 
+# GLIPv2
+from mmclip.models.glipv2.caption_head import CaptionHead
+from mmclip.models.glipv2.inter_image_loss import InterImageRegionWordLoss
+from mmclip.models.glipv2.mask_tokens import MaskTokens
+from mmclip.models.glipv2.mlm_head import MLMHead
+from mmclip.models.glipv2.text_swin import TextSwin
+from mmclip.models.glipv2.token_mask_head import TokenMaskHead
+from mmclip.models.glipv2.vqa_head import VQAHead
+
 # GroupViT
 from mmclip.models.group_vit.classifier import GroupViTClassifier
 from mmclip.models.group_vit.encoder import GroupViT
@@ -75,6 +84,14 @@ __all__ = [
     'BertTokens',
     'CLIPTokenEncoder',
     'CLIPTokens',
+    # GLIPv2
+    'CaptionHead',
+    'InterImageRegionWordLoss',
+    'MLMHead',
+    'MaskTokens',
+    'TextSwin',
+    'TokenMaskHead',
+    'VQAHead',
     # GroupViT
     'GroupViT',
     'GroupViTClassifier',

@@ -1,0 +1,3 @@
+"""The package's parts, registered."""
+
+import mmclip.models  # noqa: F401
