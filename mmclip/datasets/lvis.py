@@ -114,6 +114,16 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
             )
         return kept
 
+    def get_data_info(self, idx: int) -> dict:
+        info = super().get_data_info(idx)
+        if self.return_classes:  # here, so that the names are not kept once per image
+            info |= dict(
+                text=self._metainfo['classes'],
+                caption_prompt=self.caption_prompt,
+                custom_entities=True,
+            )
+        return info
+
     def _group_by_image(self, annotations: list[dict], known: Categories) -> dict[int, list]:
         allowed = set(known.ids)
         of_image = defaultdict(list)
@@ -168,12 +178,6 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
             width=width,
             instances=instances,
         )
-        if self.return_classes:
-            info |= dict(
-                text=self._metainfo['classes'],
-                caption_prompt=self.caption_prompt,
-                custom_entities=True,
-            )
         return info
 
     def _report(self, dropped: Counter) -> None:

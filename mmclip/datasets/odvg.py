@@ -125,6 +125,8 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
         info = super().get_data_info(idx)
         if info['kind'] == 'grounding':
             info['caption_pool'] = CaptionPool(self)
+        else:  # here, so that the names are not kept once per image
+            info |= dict(text=self._metainfo['classes'], caption_prompt=self.caption_prompt)
         return info
 
     def _class_names(self) -> tuple[str, ...] | None:
@@ -198,4 +200,4 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
                 f'all classes, it names {len(names or ())}'
             )
         clean_boxes(found, size, dropped, min_score=self.min_score, nms_iou=self.nms_iou)
-        return dict(kind='detection', text=names, instances=instances_of(found))
+        return dict(kind='detection', instances=instances_of(found))

@@ -305,3 +305,14 @@ def test_own_data_as_the_guide_says(folder):
     )
     metric.process(None, [dict(img_id=7, pred_instances=instances)])
     assert metric.evaluate(3)['lvis/bbox_AP'] == pytest.approx(2 / 3)
+
+
+def test_hands_over_its_class_names_without_keeping_them_per_image(folder):
+    prompts = dict(cat=dict(prefix='a '))
+    dataset = build(
+        folder, content(), return_classes=True, caption_prompt=prompts, serialize_data=False
+    )
+    info = dataset.get_data_info(0)
+    assert info['text'] == dataset.metainfo['classes'] == ('cat', 'dog_(hot)', 'fork')
+    assert info['caption_prompt'] == prompts
+    assert 'text' not in dataset.data_list[0]

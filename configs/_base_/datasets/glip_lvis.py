@@ -1,7 +1,19 @@
-# LVIS v1: training on its boxes, tests on the whole validation set (19 809 pictures). Classes are drawn from
-# all 1203 names, of which a caption holds as many as fit.
+# LVIS v1: training on its boxes, tests on the whole validation set (19 809 pictures). Of all 1203 names
+# 85 are drawn for each caption, which holds as many as fit.
 _base_ = ['./glip_lvis_minival.py']
 
+lvis_pipeline = [
+    {{_base_.load}},
+    {{_base_.boxes}},
+    {{_base_.resize}},
+    {{_base_.flip}},
+    dict(
+        type='mmclip.DetToGrounding',
+        tokenizer={{_base_.tokenizer}},
+        num_negatives=85,
+        full_prob=1.0),
+    {{_base_.pack}},
+]
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
@@ -16,7 +28,7 @@ train_dataloader = dict(
         load_masks=False,
         return_classes=True,
         filter_cfg=dict(filter_empty_gt=False, min_size=32),
-        pipeline={{_base_.detection_pipeline}}))
+        pipeline=lvis_pipeline))
 val_dataloader = dict(
     dataset=dict(
         ann_file='annotations/lvis_v1_val.json', data_prefix=dict(img='')))
