@@ -18,6 +18,7 @@ from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
 from mmclip.models.clip_zero_shot.linear_classifier import LinearClassifier
 
 # Shared parts
+from mmclip.models.common.box_coder import PlusOneBBoxCoder
 from mmclip.models.common.clip_backbones import OpenCLIPBackbone
 from mmclip.models.common.clip_trunk import CLIPTrunk
 from mmclip.models.common.contrastive_loss import ContrastiveLoss
@@ -53,7 +54,6 @@ from mmclip.models.lseg.vit import DPTViT
 # ViLD
 from mmclip.models.vild.backbone import SamePoolResNet
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
-from mmclip.models.vild.box_coder import PlusOneBBoxCoder
 from mmclip.models.vild.classifier import ProjectedTextClassifier
 from mmclip.models.vild.crops_detector import CLIPOnCrops
 from mmclip.models.vild.detector import ViLD
@@ -107,6 +107,7 @@ __all__ = [
     'ContrastiveLoss',
     'OpenCLIPBackbone',
     'OpenVocabSegmentor',
+    'PlusOneBBoxCoder',
     'TextDecodeHead',
     'TextEmbeddingClassifier',
     # ViLD
@@ -115,7 +116,6 @@ __all__ = [
     'CentreRoIExtractor',
     'EndNormFPN',
     'L1DistillLoss',
-    'PlusOneBBoxCoder',
     'ProjectedTextClassifier',
     'SameConv2d',
     'SamePoolResNet',

@@ -13,7 +13,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmclip.models.vild.box_coder import PlusOneBBoxCoder
+from mmclip.models.common.box_coder import PlusOneBBoxCoder
 from mmclip.models.vild.layers import SameConv2d, SameMaxPool2d, same_padding
 from mmclip.models.vild.mask_head import targets_from_crops
 from mmclip.models.vild.rpn_head import nonzero_huber
