@@ -4,6 +4,7 @@ from mmclip.evaluation.lvis_metric import OpenVocabLVISMetric
 from mmclip.evaluation.naming_accuracy import NamingAccuracy
 from mmclip.evaluation.open_vocab_iou import OpenVocabIoU
 from mmclip.evaluation.ov_coco_metric import OVCocoMetric
+from mmclip.evaluation.phrase_mask_iou import PhraseMaskIoU
 from mmclip.evaluation.phrase_recall import PhraseRecall
 from mmclip.evaluation.retrieval_recall import RetrievalRecall
 from mmclip.evaluation.several_datasets import SeveralDatasets
@@ -16,6 +17,7 @@ __all__ = [
     'OVCocoMetric',
     'OpenVocabIoU',
     'OpenVocabLVISMetric',
+    'PhraseMaskIoU',
     'PhraseRecall',
     'RetrievalRecall',
     'SeveralDatasets',
