@@ -11,13 +11,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from tokenizers import BertWordPieceTokenizer, Tokenizer
+from tokenizers import (
+    BertWordPieceTokenizer,
+    Regex,
+    Tokenizer,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
 
 from mmclip.registry import TASK_UTILS
 
 # A data loader forks its workers; the library's own threads would not survive that.
 os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
 COUNTS_KEPT = 100_000  # texts whose number of tokens is remembered
+CLIP_WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 CLIP_MASK_ID = 49404  # an emoji that GLIPv2 takes for the mask, since CLIP has none
 
 
@@ -180,7 +189,8 @@ def _hub_tokenizer(name: str) -> Tokenizer:
 class CLIPTokens(OffsetTokenizer):
     """CLIP's byte pairs, from the words that open_clip ships.
 
-    The padding is the end token once more, as in Hugging Face's CLIP: go by the mask.
+    The ids are open_clip's, and what looks like a special token in a text is plain words. The
+    padding is the end token once more, as in Hugging Face's CLIP: go by the mask.
     """
 
     start_id, end_id = 49406, 49407
@@ -188,22 +198,32 @@ class CLIPTokens(OffsetTokenizer):
     mask_id = CLIP_MASK_ID
 
     def _build(self) -> Tokenizer:
-        return _clip_tokenizer()
+        words, merges = _clip_vocabulary()
+        ends = [word for word in words if words[word] in (self.start_id, self.end_id)]
+        start, end = sorted(ends, key=words.get)
+        tokenizer = Tokenizer(
+            models.BPE(vocab=words, merges=merges, end_of_word_suffix='</w>', unk_token=end)
+        )
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.NFC(), normalizers.Replace(Regex(r'\s+'), ' '), normalizers.Lowercase()]
+        )
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(CLIP_WORDS), 'removed', invert=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f'{start} $A {end}',
+            special_tokens=[(start, self.start_id), (end, self.end_id)],
+        )
+        return tokenizer
 
 
 @lru_cache(maxsize=1)
 def _clip_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """CLIP's words and merges, as open_clip ships them."""
     from open_clip import SimpleTokenizer
 
     plain = SimpleTokenizer()
-    # open_clip calls the ends of a text otherwise than the fast tokenizer, which would add its own.
-    names = {'<start_of_text>': '<|startoftext|>', '<end_of_text>': '<|endoftext|>'}
-    words = {names.get(word, word): number for word, number in plain.encoder.items()}
-    return words, list(plain.bpe_ranks)
-
-
-def _clip_tokenizer() -> Tokenizer:
-    from transformers import CLIPTokenizer as FastTokenizer
-
-    words, merges = _clip_vocabulary()
-    return FastTokenizer(vocab=words, merges=merges).backend_tokenizer
+    return dict(plain.encoder), list(plain.bpe_ranks)

@@ -18,6 +18,7 @@ TEXTS = [
     'st.bernard\n\ttab',
     '',
     '24-hour clock',
+    'the <|endoftext|> of a text',
 ]
 
 
