@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -219,8 +220,7 @@ def label_shard(
     """
     counts, records, started = Counts(), [], time.perf_counter()
     pairs = read_pairs(shard, find, counts)
-    if limit is not None:
-        pairs = (pair for pair, _ in zip(pairs, range(limit), strict=False))
+    pairs = islice(pairs, limit)
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         waiting: tuple[list[Pair], list] | None = None
 
