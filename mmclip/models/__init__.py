@@ -29,6 +29,13 @@ from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.common.tokenizers import CLIPTokenizer
 
 # GLIP
+from mmclip.models.glip.alignment import ContrastiveAlignment, TokenAlignment
+from mmclip.models.glip.detector import GLIP
+from mmclip.models.glip.fpn import DropBlockFPN
+from mmclip.models.glip.head import GLIPHead
+from mmclip.models.glip.losses import TokenFocalLoss
+from mmclip.models.glip.neck import DeepFusionNeck
+from mmclip.models.glip.targets import PlusOneOverlaps
 from mmclip.models.glip.text_encoder import BertTokenEncoder, CLIPTokenEncoder
 from mmclip.models.glip.tokenizers import BertTokens, CLIPTokens
 
@@ -84,6 +91,14 @@ __all__ = [
     'BertTokens',
     'CLIPTokenEncoder',
     'CLIPTokens',
+    'ContrastiveAlignment',
+    'DeepFusionNeck',
+    'DropBlockFPN',
+    'GLIP',
+    'GLIPHead',
+    'PlusOneOverlaps',
+    'TokenAlignment',
+    'TokenFocalLoss',
     # GLIPv2
     'CaptionHead',
     'InterImageRegionWordLoss',
