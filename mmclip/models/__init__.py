@@ -12,6 +12,13 @@ from mmclip.models.action_clip.post_prompts import (
 from mmclip.models.action_clip.recognizer import ActionCLIP
 from mmclip.models.action_clip.unimodal import UnimodalActionRecognizer
 
+# CLIP4Clip
+from mmclip.models.clip4clip.heads import MeanPHead, SeqLSTMHead, SeqTransfHead
+from mmclip.models.clip4clip.loss import VideoTextLoss
+from mmclip.models.clip4clip.preprocessor import VideoTextPreprocessor
+from mmclip.models.clip4clip.retriever import CLIP4Clip
+from mmclip.models.clip4clip.tight_head import TightTransfHead
+
 # CLIP zero-shot
 from mmclip.models.clip_zero_shot.classifier import CLIPZeroShotClassifier
 from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
@@ -41,7 +48,10 @@ from mmclip.models.glip.tokenizers import BertTokens, CLIPTokens
 
 # GLIPv2
 from mmclip.models.glipv2.caption_head import CaptionHead
+from mmclip.models.glipv2.detector import GLIPv2
+from mmclip.models.glipv2.head import GLIPv2Head
 from mmclip.models.glipv2.inter_image_loss import InterImageRegionWordLoss
+from mmclip.models.glipv2.late_words import LateWordsNeck
 from mmclip.models.glipv2.mask_tokens import MaskTokens
 from mmclip.models.glipv2.mlm_head import MLMHead
 from mmclip.models.glipv2.text_swin import TextSwin
@@ -82,6 +92,14 @@ __all__ = [
     'ActionTransfCls',
     'MultiPositiveKLLoss',
     'UnimodalActionRecognizer',
+    # CLIP4Clip
+    'CLIP4Clip',
+    'MeanPHead',
+    'SeqLSTMHead',
+    'SeqTransfHead',
+    'TightTransfHead',
+    'VideoTextLoss',
+    'VideoTextPreprocessor',
     # CLIP zero-shot
     'CLIPContrastive',
     'CLIPZeroShotClassifier',
@@ -101,7 +119,10 @@ __all__ = [
     'TokenFocalLoss',
     # GLIPv2
     'CaptionHead',
+    'GLIPv2',
+    'GLIPv2Head',
     'InterImageRegionWordLoss',
+    'LateWordsNeck',
     'MLMHead',
     'MaskTokens',
     'TextSwin',

@@ -1,8 +1,18 @@
-"""Official checkpoints with GLIPv2's options switched on, to the names of our modules."""
+"""GLIP checkpoints, and those with GLIPv2's options switched on, to the names of our modules.
+
+rpn.head.mlm_head.*                                 mlm_head.{dense,norm,decoder}
+rpn.loss_evaluator.shallow_*                        inter_image_loss.*
+roi_heads.mask.feature_extractor.mask_fcn{i}        bbox_head.mask_head.convs.{i-1}.conv
+roi_heads.mask.predictor.*                          bbox_head.mask_head.*
+backbone.body.layers.{s}.blocks.{b}.*_text, ...     backbone.stages.{s}.blocks.{b}.* (TextSwin)
+everything else                                     as mmclip.models.glip.convert
+"""
 
 import re
 
 import torch
+
+from mmclip.models.glip import convert as glip
 
 State = dict[str, torch.Tensor]
 
@@ -18,9 +28,24 @@ _RULES = (
         r'inter_image_loss.projection_\1.',
     ),
     # masks
-    (r'roi_heads\.mask\.predictor\.conv5_mask\.', 'mask_head.upsample.'),
-    (r'roi_heads\.mask\.predictor\.dot_product_projection_text\.', 'mask_head.projection_text.'),
-    (r'roi_heads\.mask\.predictor\.(log_scale|bias_lang)$', r'mask_head.\1'),
+    (r'roi_heads\.mask\.predictor\.conv5_mask\.', 'bbox_head.mask_head.upsample.'),
+    (
+        r'roi_heads\.mask\.predictor\.dot_product_projection_text\.',
+        'bbox_head.mask_head.projection_text.',
+    ),
+    (r'roi_heads\.mask\.predictor\.(log_scale|bias_lang)$', r'bbox_head.mask_head.\1'),
+)
+_SWIN_BLOCK = re.compile(r'backbone\.body\.layers\.(\d+\.blocks\.\d+)\.')
+# Of words in the last stage of Swin (SWINT.VERSION: vl).
+_SWIN_TEXT = (
+    ('attn.qkv_text.', 'attn.w_msa.qkv_text.'),
+    ('attn.proj_text.', 'attn.w_msa.proj_text.'),
+    ('attn.i2t_relative_position_bias', 'attn.w_msa.image_text_bias'),
+    ('attn.t2t_relative_position_bias', 'attn.w_msa.text_text_bias'),
+    ('mlp_text.fc1.', 'ffn_text.layers.0.0.'),
+    ('mlp_text.fc2.', 'ffn_text.layers.1.'),
+    ('norm1_text.', 'norm1_text.'),
+    ('norm2_text.', 'norm2_text.'),
 )
 _MASK_CONV = re.compile(r'roi_heads\.mask\.feature_extractor\.mask_fcn(\d+)\.')
 _DOUBLE_BIAS = 'rpn.head.mlm_head.bias'  # the same tensor as decoder.bias; either may be stored
@@ -29,7 +54,13 @@ _DOUBLE_BIAS = 'rpn.head.mlm_head.bias'  # the same tensor as decoder.bias; eith
 def _new_name(name: str) -> str | None:
     """Our name of one of the parts that GLIP lacks; None for GLIP's own."""
     if match := _MASK_CONV.match(name):
-        return f'mask_head.convs.{int(match[1]) - 1}.conv.{name[match.end() :]}'
+        return f'bbox_head.mask_head.convs.{int(match[1]) - 1}.conv.{name[match.end() :]}'
+    if match := _SWIN_BLOCK.match(name):
+        end = name[match.end() :]
+        for old, new in _SWIN_TEXT:
+            if end.startswith(old):
+                return f'backbone.stages.{match[1]}.{new}{end.removeprefix(old)}'
+        return None
     for pattern, new in _RULES:
         if found := re.match(pattern, name):
             return found.expand(new) + name[found.end() :]
@@ -47,3 +78,16 @@ def convert_parts(state: State) -> tuple[State, State]:
         new = _new_name(plain)
         (rest if new is None else own)[new or name] = value
     return own, rest
+
+
+def convert(state_dict: State) -> State:
+    """A GLIPv2's or GLIP's weights under our names.
+
+    Args:
+        state_dict: The official code's, or MMDetection's GLIP.
+
+    Raises:
+        ValueError: names that the converter does not know.
+    """
+    own, rest = convert_parts(state_dict)
+    return glip.convert(rest) | own

@@ -164,6 +164,20 @@ class InterImageRegionWordLoss(BaseModule):
             ]
         return [regions.pad(places) for regions, places in zip(chosen, pads, strict=True)]
 
+    @torch.no_grad()
+    def choose_boxes(self, counts: Sequence[int], device: torch.device) -> list[Regions]:
+        """Annotated boxes as regions (``source='roi'``), at most ``max_regions`` of each picture.
+
+        Args:
+            counts: Boxes of each picture.
+            device: Where their numbers are needed.
+        """
+        chosen = []
+        for count in counts:
+            places = positive_regions(torch.arange(count, device=device), limit=self.max_regions)
+            chosen.append(Regions(places, places))
+        return chosen
+
     def _same_sizes(
         self, regions: Sequence[torch.Tensor], own: Sequence[torch.Tensor], words: tuple
     ) -> tuple[torch.Tensor, ...]:

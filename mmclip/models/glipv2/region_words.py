@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import torch
 
 from mmclip.models.glip.captions import Caption
-from mmclip.models.glip.positive_map import token_labels
 
 NO_REGION_LABEL = -10  # of regions in pictures with free text
 NO_WORD_LABEL = -1  # of words that name no class
@@ -42,11 +41,15 @@ def phrase_keys(text: str, spans: Sequence, labels: Sequence[int], by_name: bool
     ]
 
 
-def word_keys(
-    spans: Sequence, keys: Sequence[int], offsets: torch.Tensor, special: torch.Tensor, width: int
-) -> torch.Tensor:
-    """Label of each token, (T,): its phrase's key, -1 where it has none."""
-    return token_labels(spans, keys, offsets, special, width, none=NO_WORD_LABEL)
+def word_keys(maps: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    """Label of each token: the key of its phrase, of the later one where phrases overlap.
+
+    Shapes:
+        maps (P, T), keys (P,) int64 -> (T,) int64, -1 for tokens of no phrase.
+    """
+    order = torch.arange(1, len(maps) + 1, device=maps.device)[:, None] * (maps > 0)
+    later = order.amax(0) if len(maps) else keys.new_zeros(maps.shape[1])
+    return torch.cat([keys.new_tensor([NO_WORD_LABEL]), keys])[later]
 
 
 def propagated_targets(

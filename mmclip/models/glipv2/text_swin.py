@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmclip.registry import MODELS
 
+Text = dict[str, torch.Tensor]
 OTHER_WINDOW = -100.0  # added to the logits of pixels that the shift put into one window
 
 
@@ -245,10 +246,10 @@ class TextSwin(SwinTransformer):
     Args:
         text_dim: D of a token.
         max_tokens: Most tokens of a text.
-        args, kwargs: The host's.
+        kwargs: The host's; ``out_indices`` must hold the last stage.
 
     Raises:
-        ValueError: a text with more tokens than ``max_tokens``.
+        ValueError: a text with more tokens than ``max_tokens``; no output of the last stage.
     """
 
     def __init__(
@@ -271,6 +272,11 @@ class TextSwin(SwinTransformer):
         with_cp: bool = False,
         **kwargs,
     ) -> None:
+        if len(depths) - 1 not in kwargs.get('out_indices', (0, 1, 2, 3)):
+            raise ValueError(
+                f'out_indices: {kwargs["out_indices"]}; the last stage, {len(depths) - 1}, is '
+                'where words come in'
+            )
         blocks, last = sum(depths), depths[-1]
         rates = torch.linspace(0, drop_path_rate, blocks).tolist()
         common = dict(
@@ -308,40 +314,49 @@ class TextSwin(SwinTransformer):
             for index in range(last)
         )
 
-    def forward(
-        self, x: torch.Tensor, text: dict[str, torch.Tensor]
-    ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
-        """Maps of the picture, and the text with the words that have seen it.
-
-        Args:
-            x: Pictures.
-            text: ``hidden`` (B, T, D) and ``mask`` (B, T), True for words.
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """What does not depend on words.
 
         Shapes:
-            (B, 3, H, W) -> maps (B, C, h, w) of the stages in ``out_indices``, and ``text`` with a
-            new ``hidden``.
+            (B, 3, H, W) -> maps (B, C, h, w) of the stages in ``out_indices`` but the last one,
+            and what goes into the last stage.
         """
-        words, mask = text['hidden'], text['mask']
+        x, size = self.patch_embed(x)
+        if self.use_abs_pos_embed:
+            x = x + self.absolute_pos_embed
+        x, maps = self.drop_after_pos(x), []
+        for index, stage in enumerate(self.stages[:-1]):
+            x, new_size, out, size = stage(x, size)
+            if index in self.out_indices:
+                maps.append(_as_map(getattr(self, f'norm{index}')(out), size))
+            size = new_size
+        return [*maps, _as_map(x, size)]
+
+    def read_words(self, x: torch.Tensor, text: Text) -> tuple[torch.Tensor, Text]:
+        """The last stage.
+
+        Args:
+            x: The last map of :meth:`forward`.
+            text: ``hidden`` and ``mask``, True for words.
+
+        Shapes:
+            (B, C, h, w), (B, T, D), (B, T) -> (B, C, h, w), and ``text`` with a new ``hidden``.
+        """
+        words, mask = text['hidden'], text['mask'].bool()
         if words.shape[1] > self.max_tokens:
             raise ValueError(
                 f'text: {words.shape[1]} tokens; this backbone has biases for {self.max_tokens} '
                 '(max_tokens)'
             )
-        padding = words.new_zeros(mask.shape).masked_fill(~mask.bool(), float('-inf'))
-        x, size = self.patch_embed(x)
-        if self.use_abs_pos_embed:
-            x = x + self.absolute_pos_embed
-        x, maps = self.drop_after_pos(x), []
-        for index, stage in enumerate(self.stages):
-            out, out_size = x, size
-            for block in stage.blocks:
-                if isinstance(block, TextSwinBlock):
-                    out, words = block(out, out_size, words, padding)
-                else:
-                    out = block(out, out_size)
-            if index in self.out_indices:
-                normed = getattr(self, f'norm{index}')(out)
-                maps.append(normed.mT.unflatten(2, out_size).contiguous())
-            if stage.downsample is not None:
-                x, size = stage.downsample(out, out_size)
-        return maps, {**text, 'hidden': words}
+        padding = words.new_zeros(mask.shape).masked_fill(~mask, float('-inf'))
+        size = x.shape[2:]
+        x = x.flatten(2).mT
+        for block in self.stages[-1].blocks:
+            x, words = block(x, size, words, padding)
+        x = getattr(self, f'norm{len(self.stages) - 1}')(x)
+        return _as_map(x, size), text | dict(hidden=words)
+
+
+def _as_map(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(B, H W, C) -> (B, C, H, W)."""
+    return x.mT.unflatten(2, tuple(size)).contiguous()

@@ -1,4 +1,4 @@
-"""Instance masks whose channels are the words of a picture's text."""
+"""Instance masks whose channels are the words of a picture's text, and what they should be."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,6 @@ from torch import nn
 from mmclip.registry import MODELS
 
 CLAMP = 50000.0
-PIXELS_AT_ONCE = 1 << 26  # of pasted masks in float32
 
 
 @MODELS.register_module()
@@ -157,53 +156,3 @@ def mask_targets(
         )
         found.append(torch.as_tensor(cut.to_ndarray()).to(rows))
     return torch.cat(found)
-
-
-def paste_plus_one(
-    masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int], threshold: float = 0.5
-) -> torch.Tensor:
-    """Masks in boxes as masks of the picture, the way GLIP's boxes are meant.
-
-    The mask gets a border of one pixel, the box grows to match and is cut to whole pixels, both of
-    its ends are part of it (a width of x2 - x1 + 1), and the mask is resized to it bilinearly.
-
-    Source: ``Masker`` of maskrcnn-benchmark; mmdet's pasting samples at pixel centres without
-    rounding.
-
-    Args:
-        masks: Probabilities.
-        boxes: xyxy pixels.
-        size: Height and width of the picture.
-        threshold: A pixel belongs to the object above it.
-
-    Shapes:
-        (N, m, m), (N, 4) -> (N, H, W) bool.
-    """
-    side = masks.shape[-1]
-    centre = (boxes[:, 2:] + boxes[:, :2]) / 2
-    half = (boxes[:, 2:] - boxes[:, :2]) / 2 * (side + 2) / side
-    grown = torch.cat([centre - half, centre + half], 1).trunc()
-    masks = F.pad(masks.float(), (1, 1, 1, 1))
-    down = _resampling(grown[:, 1], grown[:, 3], size[0], side + 2)
-    along = _resampling(grown[:, 0], grown[:, 2], size[1], side + 2)
-    step = max(PIXELS_AT_ONCE // max(size[0] * size[1], 1), 1)
-    parts = [
-        down[i : i + step] @ masks[i : i + step] @ along[i : i + step].mT > threshold
-        for i in range(0, len(masks), step)
-    ]
-    return torch.cat([torch.zeros(0, *size, dtype=torch.bool, device=masks.device), *parts])
-
-
-def _resampling(start: torch.Tensor, end: torch.Tensor, length: int, side: int) -> torch.Tensor:
-    """Weights that resize ``side`` values to the pixels start..end of ``length``, bilinearly.
-
-    Shapes:
-        (N,), (N,) -> (N, length, side), zero outside of the range.
-    """
-    pixels = torch.arange(length, device=start.device)
-    count = (end - start + 1).clamp(min=1)
-    place = pixels - start[:, None]  # (N, length)
-    source = ((place + 0.5) * (side / count)[:, None] - 0.5).clamp(0, side - 1)
-    weights = 1 - (source[..., None] - torch.arange(side, device=start.device)).abs()
-    inside = (place >= 0) & (place < count[:, None])
-    return weights.clamp(min=0) * inside[..., None]

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tokenizers import decoders
+
 from mmclip.models.glip.captions import Caption
 from mmclip.models.glip.tokenizers import OffsetTokenizer
 
@@ -40,4 +42,5 @@ def divert_answer(
 
 def mask_text(tokenizer: OffsetTokenizer) -> str:
     """What to write in a text to get the tokenizer's mask token: '[MASK]', or CLIP's stand-in."""
-    return tokenizer.backend.decode([tokenizer.mask_id], skip_special_tokens=False)
+    token = tokenizer.backend.id_to_token(tokenizer.mask_id)
+    return decoders.ByteLevel().decode([token.removesuffix('</w>')])

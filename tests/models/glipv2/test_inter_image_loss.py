@@ -116,10 +116,12 @@ def test_classes_of_two_data_sets_meet_by_name():
     assert min(first) >= 0
     assert phrase_keys('a red star', [[[0, 10]]], [-1], by_name=True) == [-1]
     assert phrase_keys('cat', [[[0, 3]]], [3], by_name=False) == [3]
-    offsets = torch.tensor([[0, 0], [0, 6], [6, 7], [8, 11], [12, 15], [0, 0]])
-    special = torch.tensor([True, False, False, False, False, True])
-    labels = word_keys([[[0, 6]], [[8, 15]]], [4, 9], offsets, special, 7)
-    assert labels.tolist() == [-1, 4, -1, 9, 9, -1, -1]
+
+
+def test_tokens_carry_the_label_of_their_phrase():
+    maps = torch.tensor([[0, 1, 0, 0, 0], [0, 0, 0.5, 0.5, 0], [0, 0, 0, 1, 0]])
+    assert word_keys(maps, torch.tensor([4, 9, -1])).tolist() == [-1, 4, 9, -1, -1]
+    assert word_keys(maps[:0], torch.zeros(0, dtype=torch.long)).tolist() == [-1] * 5
 
 
 def test_the_first_box_takes_part_unless_compat():

@@ -28,6 +28,13 @@ def text(tokens: int = 5) -> dict:
 PICTURES = torch.randn(2, 3, 70, 90, generator=torch.Generator().manual_seed(2))
 
 
+def run(model: torch.nn.Module, pictures: torch.Tensor, words: dict) -> tuple[list, dict]:
+    """All maps, and the text."""
+    *maps, x = model(pictures)
+    last, words = model.read_words(x, words)
+    return [*maps, last], words
+
+
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return (a - b).abs().max().item()
 
@@ -35,12 +42,12 @@ def difference(a: torch.Tensor, b: torch.Tensor) -> float:
 @torch.no_grad()
 def test_words_reach_the_last_stage_and_the_picture_reaches_words():
     model, words = build(), text()
-    maps, answer = model(PICTURES, words)
+    maps, answer = run(model, PICTURES, words)
     assert [tuple(m.shape[1:]) for m in maps] == [(8, 18, 23), (16, 9, 12), (32, 5, 6), (64, 3, 3)]
     assert answer['other'] == 'kept' and answer['hidden'].shape == (2, 5, 10)
     changed = dict(words, hidden=words['hidden'].clone())
     changed['hidden'][0, 1] = words['hidden'][0, 2]
-    other_maps, other = model(PICTURES, changed)
+    other_maps, other = run(model, PICTURES, changed)
     assert [difference(a[0], b[0]) > 1e-6 for a, b in zip(maps, other_maps, strict=True)] == [
         False,
         False,
@@ -50,7 +57,7 @@ def test_words_reach_the_last_stage_and_the_picture_reaches_words():
     assert difference(maps[3][1], other_maps[3][1]) == 0  # the other picture has other words
     pictures = PICTURES.clone()
     pictures[0] = PICTURES[1]
-    _, seen = model(pictures, words)
+    _, seen = run(model, pictures, words)
     assert difference(answer['hidden'][0], seen['hidden'][0]) > 1e-6
     assert difference(answer['hidden'][1], seen['hidden'][1]) == 0
 
@@ -58,15 +65,15 @@ def test_words_reach_the_last_stage_and_the_picture_reaches_words():
 @torch.no_grad()
 def test_padding_is_not_looked_at():
     model, words = build(), text()
-    maps, answer = model(PICTURES, words)
+    maps, answer = run(model, PICTURES, words)
     changed = dict(words, hidden=words['hidden'].clone())
     changed['hidden'][1, 3:] = 7 * torch.randn(2, 10)
-    other_maps, other = model(PICTURES, changed)
+    other_maps, other = run(model, PICTURES, changed)
     assert difference(maps[3], other_maps[3]) == 0
     assert difference(answer['hidden'][1, :3], other['hidden'][1, :3]) == 0
     # Fewer padded columns are the same text.
     short = {k: v[1:, :3] for k, v in words.items() if k != 'other'}
-    torch.testing.assert_close(model(PICTURES[1:], short)[0][3], maps[3][1:])
+    torch.testing.assert_close(run(model, PICTURES[1:], short)[0][3], maps[3][1:])
 
 
 @torch.no_grad()
@@ -80,7 +87,7 @@ def test_without_influence_of_words_it_is_the_host_swin():
     # Words that nobody looks at: their logits are minus infinity.
     for block in model.stages[-1].blocks:
         block.attn.w_msa.image_text_bias[0] = float('-inf')
-    for ours, theirs in zip(model(PICTURES, text())[0], host(PICTURES), strict=True):
+    for ours, theirs in zip(run(model, PICTURES, text())[0], host(PICTURES), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
@@ -97,7 +104,7 @@ def test_trains_with_checkpointing():
     for with_cp in (False, True):
         model = build(with_cp=with_cp, drop_path_rate=0.0)
         model.train()
-        maps, answer = model(PICTURES, text())
+        maps, answer = run(model, PICTURES, text())
         (maps[3].square().sum() + answer['hidden'].square().sum()).backward()
         grads.append({name: p.grad for name, p in model.named_parameters()})
     for name, value in grads[0].items():
@@ -109,4 +116,9 @@ def test_trains_with_checkpointing():
 
 def test_too_long_a_text_is_an_error():
     with pytest.raises(ValueError, match='7 tokens.*6'):
-        build()(PICTURES, text(7))
+        run(build(), PICTURES, text(7))
+
+
+def test_the_last_stage_must_be_an_output():
+    with pytest.raises(ValueError, match=r'out_indices: \(1, 2\)'):
+        build(out_indices=(1, 2))

@@ -1,11 +1,11 @@
-"""Masks from words: closed form, mean of logits, several pictures, targets, pasting."""
+"""Masks from words: closed form, mean of logits, several pictures, targets."""
 
 import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
 
-from mmclip.models.glipv2.token_mask_head import TokenMaskHead, mask_targets, paste_plus_one
+from mmclip.models.glipv2.token_mask_head import TokenMaskHead, mask_targets
 from mmclip.registry import MODELS
 
 
@@ -88,43 +88,3 @@ def test_targets_are_cut_from_the_matched_masks():
     found = mask_targets(masks, [torch.tensor([1, 0]), torch.tensor([], dtype=int)], boxes, 4)
     half = torch.tensor([1.0, 1.0, 0.0, 0.0])
     torch.testing.assert_close(found, torch.stack([half[:, None].expand(4, 4), half.expand(4, 4)]))
-
-
-def test_pasting_fills_whole_pixels_of_the_grown_box():
-    full = torch.ones(2, 28, 28)
-    boxes = torch.tensor([[3.0, 2.0, 9.0, 6.0], [-5.0, 8.0, 4.0, 30.0]])
-    pasted = paste_plus_one(full, boxes, (12, 16))
-    expected = torch.zeros(2, 12, 16, dtype=torch.bool)
-    expected[0, 1:7, 2:10] = True  # grown by 30 / 28, rounded to zero, both ends included
-    expected[1, 8:12, 0:5] = True
-    assert torch.equal(pasted, expected)
-    left = full.clone()
-    left[:, :, 14:] = 0
-    columns = paste_plus_one(left, torch.tensor([[0.0, 0.0, 9.0, 9.0]] * 2), (12, 16))
-    assert columns[0].any(0).nonzero()[:, 0].tolist() == [0, 1, 2, 3, 4]
-    assert not paste_plus_one(full, boxes + 100, (12, 16)).any()
-    assert paste_plus_one(full[:0], boxes[:0], (12, 16)).shape == (0, 12, 16)
-
-
-def test_pasting_agrees_with_resizing_one_by_one(monkeypatch):
-    import mmclip.models.glipv2.token_mask_head as module
-
-    monkeypatch.setattr(module, 'PIXELS_AT_ONCE', 40 * 50 * 2)  # two masks at a time
-    generator = torch.Generator().manual_seed(3)
-    masks = torch.rand(5, 14, 14, generator=generator)
-    corners = torch.rand(5, 2, generator=generator) * 30 - 5
-    boxes = torch.cat([corners, corners + torch.rand(5, 2, generator=generator) * 25 + 1], 1)
-    pasted = paste_plus_one(masks, boxes, (40, 50))
-    for index in range(5):
-        x1, y1, x2, y2 = boxes[index].tolist()
-        grow = 16 / 14 / 2
-        cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
-        left, right = int(cx - (x2 - x1) * grow), int(cx + (x2 - x1) * grow)
-        top, bottom = int(cy - (y2 - y1) * grow), int(cy + (y2 - y1) * grow)
-        padded = torch.nn.functional.pad(masks[index], (1, 1, 1, 1))[None, None]
-        size = bottom - top + 1, right - left + 1
-        resized = torch.nn.functional.interpolate(padded, size, mode='bilinear')[0, 0] > 0.5
-        for y in range(max(top, 0), min(bottom + 1, 40)):
-            for x in range(max(left, 0), min(right + 1, 50)):
-                assert pasted[index, y, x] == resized[y - top, x - left]
-        assert pasted[index].sum() <= resized.sum()
