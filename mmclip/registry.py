@@ -12,7 +12,9 @@ from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
@@ -35,6 +37,8 @@ EVALUATORS = _child(MMENGINE_EVALUATOR, 'mmclip.evaluation')
 HOOKS = _child(MMENGINE_HOOKS, 'mmclip.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'mmclip.engine')
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'mmclip.engine.bfloat16')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'mmclip.engine.name_rules')
+OPTIMIZERS = _child(MMENGINE_OPTIMIZERS, 'mmclip.engine.bert_adam')
 PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'mmclip.engine.warmup_cosine')
 STRATEGIES = _child(MMENGINE_STRATEGIES, 'mmclip.engine.sharding')
 VISUALIZERS = _child(MMENGINE_VISUALIZERS, 'mmclip.visualization')

@@ -6,18 +6,34 @@ from mmclip.datasets.lvis import OpenVocabLVISDataset
 from mmclip.datasets.odvg import ODVGDataset
 from mmclip.datasets.segmentation import OpenVocabSegDataset
 from mmclip.datasets.shard_sampler import ShardSampler
+from mmclip.datasets.text_video_sets import (
+    LSMDC,
+    MSRVTT,
+    MSVD,
+    ActivityNetCaptions,
+    DiDeMo,
+    HowTo100M,
+    VideoCaptions,
+)
 from mmclip.datasets.video import VideoList
 
 __all__ = [
+    'ActivityNetCaptions',
     'CIFAR',
     'ClassificationList',
     'ImageFolder',
     'CaptionShards',
+    'DiDeMo',
     'FoldSegDataset',
     'GroundingShards',
+    'HowTo100M',
+    'LSMDC',
+    'MSRVTT',
+    'MSVD',
     'ODVGDataset',
     'OpenVocabLVISDataset',
     'OpenVocabSegDataset',
     'ShardSampler',
+    'VideoCaptions',
     'VideoList',
 ]

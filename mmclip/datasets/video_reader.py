@@ -71,6 +71,15 @@ class PyAVReader:
         """Frames in the file."""
         return len(self._moments)
 
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second, on average if it varies; 0 if the file does not tell."""
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        if not rate and None not in self._moments and len(self._moments) > 1:
+            seconds = (self._moments[-1] - self._moments[0]) * self._stream.time_base
+            rate = (len(self._moments) - 1) / seconds if seconds else 0
+        return float(rate or 0)
+
     def close(self) -> None:
         """Close the file."""
         self._container.close()
@@ -183,6 +192,11 @@ class DecordReader:
             raise ValueError(f'filename: {path} is no video or is cut off ({error})') from error
         if not self.num_frames:
             raise ValueError(f'filename: {path} holds no frame')
+
+    @property
+    def frame_rate(self) -> float:
+        """As :attr:`PyAVReader.frame_rate`."""
+        return float(self._reader.get_avg_fps())
 
     def close(self) -> None:
         """Close the file."""

@@ -3,6 +3,7 @@
 from mmclip.engine.checkpoint_hook import AtomicCheckpointHook
 from mmclip.engine.contrastive_batch_hook import ContrastiveBatchHook
 from mmclip.engine.finite_loss_hook import FiniteLossHook
+from mmclip.engine.pair_scorer_hook import PairScorerHook
 from mmclip.engine.parameter_table_hook import ParameterTableHook
 from mmclip.engine.preemption_hook import PreemptionHook
 from mmclip.engine.region_store_hook import RegionStoreHook
@@ -14,6 +15,7 @@ __all__ = [
     'ContrastiveBatchHook',
     'ExactResumeHook',
     'FiniteLossHook',
+    'PairScorerHook',
     'ParameterTableHook',
     'PreemptionHook',
     'RegionStoreHook',

@@ -9,6 +9,7 @@ from mmclip.evaluation.phrase_recall import PhraseRecall
 from mmclip.evaluation.retrieval_recall import RetrievalRecall
 from mmclip.evaluation.several_datasets import SeveralDatasets
 from mmclip.evaluation.top_k_accuracy import TopKAccuracy
+from mmclip.evaluation.video_retrieval import VideoRetrieval
 
 __all__ = [
     'FoldIoU',
@@ -22,4 +23,5 @@ __all__ = [
     'RetrievalRecall',
     'SeveralDatasets',
     'TopKAccuracy',
+    'VideoRetrieval',
 ]

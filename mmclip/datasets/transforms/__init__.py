@@ -18,6 +18,7 @@ from mmclip.datasets.transforms.teacher_embeddings import (
     LoadTeacherEmbeddings,
     PackTeacherRegions,
 )
+from mmclip.datasets.transforms.text_video import PackTextVideo, SampleBySecond
 from mmclip.datasets.transforms.tf_resize import TFResize
 from mmclip.datasets.transforms.timm_augment import TimmAugment, TimmResizeCrop, ToBGR
 from mmclip.datasets.transforms.video import (
@@ -48,8 +49,10 @@ __all__ = [
     'PackCaptions',
     'PackGroundingInputs',
     'PackTeacherRegions',
+    'PackTextVideo',
     'ProposalsFromGT',
     'RandomLongSideCrop',
+    'SampleBySecond',
     'SampleSegments',
     'ShortSideCenterCrop',
     'SquareResize',

@@ -3,14 +3,12 @@
 Each takes (B, T, D), raw, and gives (B, D), raw.
 """
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import nn
 
+from mmclip.models.common.temporal_blocks import init_normal, run_blocks, temporal_blocks
 from mmclip.registry import MODELS
 
 
@@ -135,22 +133,13 @@ class ActionTransf(PostPrompt):
         norm_eps: float = 1e-12,
     ) -> None:
         super().__init__(embed_dim=embed_dim, num_frames=num_frames)
-        heads = heads or max(1, embed_dim // 64)
-        if embed_dim % heads:
-            raise ValueError(f'heads: {heads} do not divide {embed_dim} channels')
         if num_frames > max_frames:
             raise ValueError(f'max_frames: {max_frames} rows are too few for {num_frames} frames')
         self.position_embedding = nn.Embedding(max_frames, embed_dim)
-        norm = partial(nn.LayerNorm, eps=norm_eps)
-        self.blocks = nn.ModuleList(
-            ResidualAttentionBlock(embed_dim, heads, act_layer=QuickGELU, norm_layer=norm)
-            for _ in range(layers)
+        self.blocks = temporal_blocks(
+            width=embed_dim, layers=layers, heads=heads, norm_eps=norm_eps
         )
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
+        init_normal(self)
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         """A table of T rows (MMAction2's port) fills the first rows of a longer one.
@@ -170,8 +159,7 @@ class ActionTransf(PostPrompt):
         if count > rows:
             raise ValueError(f'frames: {count} are more than the {rows} of max_frames')
         x = frames + self.position_embedding.weight[:count].to(frames.dtype)
-        for block in self.blocks:
-            x = block(x)
+        x = run_blocks(self.blocks, x)
         return (x.to(frames.dtype) + frames).mean(1)
 
 

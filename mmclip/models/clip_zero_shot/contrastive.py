@@ -12,9 +12,8 @@ from torch import nn
 from mmclip.models.clip_zero_shot.classifier import clip_data_preprocessor
 from mmclip.models.common.causal_text import encode_tokens
 from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
+from mmclip.models.common.contrastive_loss import MAX_LOG_SCALE
 from mmclip.registry import MODELS
-
-MAX_LOG_SCALE = math.log(100)
 
 
 @MODELS.register_module()

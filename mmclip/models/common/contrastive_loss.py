@@ -1,11 +1,15 @@
 """The contrastive loss of CLIP, over the pairs of all processes."""
 
+import math
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
 from mmclip.registry import MODELS
+
+MAX_LOG_SCALE = math.log(100)  # what CLIP's training keeps the logarithm of its scale at or below
 
 
 class _Gather(torch.autograd.Function):

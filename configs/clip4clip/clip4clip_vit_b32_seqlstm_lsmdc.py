@@ -1,0 +1,5 @@
+# CLIP4Clip, ViT-B/32, seqLSTM, LSMDC: 21.6 R@1 text to video (paper; not measured
+# here). Effective batch 128 (4 x 32).
+# python tools/train.py configs/clip4clip/clip4clip_vit_b32_seqlstm_lsmdc.py
+_base_ = './clip4clip_vit_b32_meanp_lsmdc.py'
+model = dict(sim_head=dict(type='mmclip.SeqLSTMHead'))
