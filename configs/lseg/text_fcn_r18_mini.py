@@ -1,6 +1,6 @@
 # MMSegmentation's FCN head with words instead of its last convolution (mmclip.TextDecodeHead), on MiniWorld.
 # Train: python tools/train.py configs/lseg/text_fcn_r18_mini.py
-# Test:  python tools/test.py configs/lseg/text_fcn_r18_mini.py work_dirs/text_fcn_r18_mini/iter_600.pth
+# Test:  python tools/test.py configs/lseg/text_fcn_r18_mini.py work_dirs/text_fcn_r18_mini/iter_1600.pth
 # Effective batch 8.
 _base_ = './lseg_r18_mini.py'
 model = dict(
