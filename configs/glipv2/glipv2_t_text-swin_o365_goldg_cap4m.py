@@ -1,0 +1,20 @@
+# GLIPv2-T with words in the last stage of Swin (SWINT.VERSION 'vl' of the official code, in no released
+# configuration) and the loss across pictures on the map before it.
+# Train: bash tools/dist_train.sh configs/glipv2/glipv2_t_text-swin_o365_goldg_cap4m.py 32
+# Weights of Swin-T: convert a GLIP-T (tools/convert_checkpoint.py glipv2) and set load_from; what reads words starts fresh.
+_base_ = './glipv2_t_swin-t_o365_goldg_cap4m.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmclip.TextSwin',
+        text_dim=768,
+        max_tokens=256,
+        embed_dims=96,
+        depths=(2, 2, 6, 2),
+        num_heads=(3, 6, 12, 24),
+        window_size=7,
+        drop_path_rate=0.2,
+        out_indices=(1, 2, 3)),
+    fusion=dict(type='mmclip.LateWordsNeck'),
+    inter_image_loss=dict(source='c4', region_dim=384))
