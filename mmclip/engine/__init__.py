@@ -9,6 +9,7 @@ from mmclip.engine.preemption_hook import PreemptionHook
 from mmclip.engine.region_store_hook import RegionStoreHook
 from mmclip.engine.resume_hook import ExactResumeHook
 from mmclip.engine.vocabulary_hook import VocabularyHook
+from mmclip.engine.wrap_policy import ShardedAmpOptimWrapper, ShardedOptimWrapper
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -19,5 +20,7 @@ __all__ = [
     'ParameterTableHook',
     'PreemptionHook',
     'RegionStoreHook',
+    'ShardedAmpOptimWrapper',
+    'ShardedOptimWrapper',
     'VocabularyHook',
 ]

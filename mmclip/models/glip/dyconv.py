@@ -2,9 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from mmcv.ops import modulated_deform_conv2d
 from mmengine.model import BaseModule
 from torch import nn
+
+from mmclip.models.glip.deform_conv import deform_conv
 
 OFFSETS = 18  # of a 3 x 3 kernel; 9 masks follow
 
@@ -52,9 +53,7 @@ class LevelConv(nn.Module):
         if offsets is None:
             x = F.conv2d(x, self.weight, self.bias, self.stride, padding=1)
         else:
-            x = modulated_deform_conv2d(
-                x.contiguous(), *offsets, self.weight, self.bias, self.stride, 1, 1, 1, 1
-            )
+            x = deform_conv(x, *offsets, self.weight, self.bias, self.stride)
         return self.norm(x)
 
 
@@ -112,10 +111,7 @@ class DyConv(BaseModule):
         here, offsets = features[number], None
         if self.offset is not None:
             found = self.offset(here)
-            offsets = (
-                found[:, :OFFSETS].contiguous(),
-                found[:, OFFSETS:].sigmoid().contiguous(),
-            )
+            offsets = found[:, :OFFSETS], found[:, OFFSETS:].sigmoid()
         branches = [self.same(here, offsets)]
         if number > 0:
             branches.append(self.finer(features[number - 1], offsets))

@@ -19,7 +19,7 @@ def to_positions(features: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def to_maps(positions: torch.Tensor, features: Sequence[torch.Tensor]) -> Maps:
-    """(B, sum of H W, C) -> contiguous maps of the shapes of ``features``."""
+    """(B, sum of H W, C) -> maps of the shapes of ``features``."""
     parts = positions.split([level.shape[2] * level.shape[3] for level in features], 1)
     return tuple(
         part.transpose(1, 2).reshape(len(part), -1, *level.shape[2:])

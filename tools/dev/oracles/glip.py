@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from mmcv.ops import modulated_deform_conv2d
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
@@ -16,6 +15,7 @@ from mmclip.engine.name_rules import NameRuleConstructor
 from mmclip.models.common.box_coder import PlusOneBBoxCoder
 from mmclip.models.glip.bi_attention import BiAttention
 from mmclip.models.glip.convert import convert
+from mmclip.models.glip.deform_conv import deform_conv
 from mmclip.models.glip.dyconv import DyConv
 from mmclip.models.glip.fpn import drop_block
 from mmclip.models.glip.fusion import VisionLanguageFusion
@@ -138,21 +138,13 @@ def clip_fusion_layer(case: Case) -> dict:
 # -- DyHead -------------------------------------------------------------------------------------
 
 
-def deform_conv(case: Case) -> dict:
-    inputs, state = case.inputs, case.state
-    out = modulated_deform_conv2d(
-        inputs['x'],
-        inputs['offset'],
-        inputs['mask'],
-        state['weight'],
-        state['bias'],
-        case.config['stride'],
-        case.config['padding'],
-        case.config['dilation'],
-        case.config['groups'],
-        case.config['deformable_groups'],
-    )
-    return {'out': out}
+def deformable(case: Case) -> dict:
+    config, inputs = case.config, case.inputs
+    fixed = dict(padding=1, dilation=1, groups=1, deformable_groups=1)
+    assert {name: config[name] for name in fixed} == fixed
+    parts = (inputs[name] for name in ('x', 'offset', 'mask'))
+    weights = case.state['weight'], case.state['bias']
+    return {'out': deform_conv(*parts, *weights, config['stride'])}
 
 
 def dyconv_block(config: dict) -> DyConv:
@@ -812,7 +804,7 @@ ADAPTERS = DATA | {
     'vlfuse*': vlfuse,
     'bert_fusion_layer': bert_fusion_layer,
     'clip_fusion_layer': clip_fusion_layer,
-    'dcn_*': deform_conv,
+    'dcn_*': deformable,
     'dyconv_*': dyconv,
     'dyrelu': dyrelu,
     'vldyhead_*': vldyhead,

@@ -1,0 +1,2 @@
+# Tests only: neither validation nor training is configured.
+test_cfg = dict(type='mmengine.TestLoop')

@@ -1,0 +1,13 @@
+# GLIP-T (B) (paper table 1): deep fusion, Objects365. Zero-shot COCO 44.9 (paper; not measured here).
+# Train: bash tools/dist_train.sh configs/glip/glip_b_swin-t_o365.py 32
+# Test:  python tools/test.py configs/glip/glip_b_swin-t_o365.py CHECKPOINT
+# Effective batch 64; 30 epochs of 608 606 pictures.
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/models/glip_swin_t.py',
+    '../_base_/datasets/glip_objects365.py',
+    '../_base_/schedules/glip.py',
+]
+default_scope = 'mmdet'
+visualizer = dict(
+    type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
