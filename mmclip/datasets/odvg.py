@@ -41,7 +41,8 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
     A record has ``filename``, ``height``, ``width`` and either
 
     - ``grounding``: ``caption`` and ``regions``, see
-      :func:`mmclip.datasets.odvg_records.read_phrases`. Samples get ``text``,
+      :func:`mmclip.datasets.odvg_records.read_phrases`, and ``question`` if the caption is a
+      question with its answer (``mmclip.DivertAnswer``). Samples get ``text``,
       ``phrase_spans`` and labels that are numbers of phrases, for ``mmclip.CaptionGrounding``; when
       testing also ``phrase_boxes`` and ``phrase_types``, for ``mmclip.PhraseRecall``. Phrases may
       be without boxes;
@@ -173,6 +174,8 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
             phrase_spans=found.spans,
             instances=instances_of(found),
         )
+        if 'question' in content:
+            info['question'] = content['question']
         if self.test_mode:
             boxes: list[list] = [[] for _ in found.spans]
             for label, box in zip(found.labels, found.boxes, strict=True):

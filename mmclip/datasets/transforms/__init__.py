@@ -1,4 +1,5 @@
 from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture, PackCLIPInputs
+from mmclip.datasets.transforms.divert_answer import DivertAnswer
 from mmclip.datasets.transforms.grounding import (
     CaptionGrounding,
     DetToGrounding,
@@ -36,6 +37,7 @@ __all__ = [
     'CaptionGrounding',
     'DecodeFrames',
     'DetToGrounding',
+    'DivertAnswer',
     'FrameColour',
     'FrameRandAugment',
     'FrameResize',
