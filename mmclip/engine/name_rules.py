@@ -10,6 +10,10 @@ from torch import nn
 from mmclip.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 _FACTORS = ('lr_mult', 'decay_mult')
+# What DDP, FSDP, activation checkpointing and torch.compile put into names.
+_WRAPPERS = re.compile(
+    r'^module\.|(?<![^.])_(fsdp_wrapped_module|checkpoint_wrapped_module|orig_mod)\.'
+)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -57,7 +61,8 @@ class NameRuleConstructor:
         lr, decay = self.optimizer['lr'], self.optimizer.get('weight_decay', 0)
         groups: dict[tuple[float, float], dict] = {}
         used = set()
-        for name, parameter in model.named_parameters():
+        for wrapped_name, parameter in model.named_parameters():
+            name = _WRAPPERS.sub('', wrapped_name)
             factors = dict.fromkeys(_FACTORS, 1.0)
             for number, rule in enumerate(self.rules):
                 if re.search(rule['pattern'], name):

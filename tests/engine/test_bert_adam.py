@@ -109,3 +109,15 @@ def test_bad_rules(rules):
         NameRuleConstructor(dict(optimizer=dict(type='SGD', lr=1.0)), dict(rules=rules))(Tower())
     with pytest.raises(ValueError, match='custom_keys'):
         NameRuleConstructor(dict(optimizer=dict(type='SGD', lr=1.0)), dict(custom_keys={}))
+
+
+@pytest.mark.parametrize('wrapper', ['module', '_orig_mod', '_fsdp_wrapped_module'])
+def test_names_are_those_of_the_model_inside_of_a_wrapper(wrapper):
+    outer = nn.Module()
+    outer.add_module(wrapper, Tower())
+    rules = [dict(pattern=r'^clip\.', lr_mult=0.1)]
+    groups = NameRuleConstructor(dict(optimizer=dict(lr=1.0)), dict(rules=rules)).groups(outer)
+    assert [(group['lr'], group['names']) for group in groups] == [
+        (0.1, ['clip.weight', 'clip.bias']),
+        (1.0, ['head.weight', 'head.bias']),
+    ]
