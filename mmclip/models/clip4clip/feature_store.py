@@ -1,0 +1,197 @@
+"""Vectors of videos on disk, made by any number of processes, and read block by block.
+
+A folder of
+
+    meta.json                     weights, sampling, numbers of videos and shards; their fingerprint
+    names.txt                     a video per line, in the order of the rows
+    shard-00003-of-00100.safetensors
+        embeddings (n, D), L2-normalised; frames (n,) int32, 0 of a video that cannot be read
+
+A shard is written whole or not at all and depends on nothing but its own videos, so any number of
+processes that share the folder make the same one, and a run that was cut off goes on.
+"""
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+FORMAT = 1
+META, NAMES = 'meta.json', 'names.txt'
+DTYPES = {'float32': torch.float32, 'float16': torch.float16}
+_MAKE = 'make it with tools/extract_video_features.py'
+
+
+def fingerprint(meta: dict) -> str:
+    """16 hexadecimal digits over everything in ``meta`` but the fingerprint itself."""
+    content = {key: value for key, value in meta.items() if key != 'fingerprint'}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def shard_path(folder: Path, number: int, total: int) -> Path:
+    """Of shard ``number`` of ``total``."""
+    return folder / f'shard-{number:05}-of-{total:05}.safetensors'
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, safe against others that write the same."""
+    partial = path.with_name(f'.{path.name}.partial-{socket.gethostname()}-{os.getpid()}')
+    with partial.open('wb') as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(partial, path)
+
+
+def open_store(folder: Path, names: Sequence[str], meta: dict, *, per_shard: int) -> dict:
+    """Begin a store, or go on with it; returns the whole ``meta``.
+
+    Args:
+        folder: Made if it is not there.
+        names: Of all videos.
+        meta: What tells the vectors apart: ``weights``, ``embed_dim``, ``dtype``, ``sampling`` ...
+        per_shard: Videos per shard.
+
+    Raises:
+        ValueError: no video, names with a line break, or the folder holds another store.
+    """
+    if not names:
+        raise ValueError('videos: there is none')
+    if any('\n' in name for name in names):
+        raise ValueError('videos: a name has a line break')
+    text = ''.join(f'{name}\n' for name in names)
+    whole = dict(
+        format=FORMAT,
+        videos=len(names),
+        names=hashlib.sha256(text.encode()).hexdigest()[:16],
+        per_shard=per_shard,
+        shards=-(-len(names) // per_shard),
+        **meta,
+    )
+    whole['fingerprint'] = fingerprint(whole)
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / META).is_file():
+        found = _read_meta(folder)
+        if found['fingerprint'] != whole['fingerprint']:
+            differ = sorted(k for k in whole.keys() | found.keys() if whole.get(k) != found.get(k))
+            differ.remove('fingerprint')
+            raise ValueError(
+                f'out: {folder} holds a store of other {", ".join(differ)}; give another folder'
+            )
+        return found
+    _write(folder / NAMES, text.encode())
+    _write(folder / META, json.dumps(whole, indent=1).encode())
+    return whole
+
+
+def _read_meta(folder: Path) -> dict:
+    try:
+        meta = json.loads((folder / META).read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f'store: there is no {folder / META}; {_MAKE}') from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f'store: {folder / META} is damaged: {error}') from error
+    if meta.get('format') != FORMAT or meta.get('fingerprint') != fingerprint(meta):
+        raise ValueError(f'store: {folder / META} was changed, or is of another version')
+    return meta
+
+
+def missing_shards(folder: Path, meta: dict) -> list[int]:
+    """Numbers of the shards that are not there."""
+    total = meta['shards']
+    return [n for n in range(total) if not shard_path(folder, n, total).is_file()]
+
+
+def write_shard(
+    folder: Path, meta: dict, number: int, embeddings: torch.Tensor, frames: torch.Tensor
+) -> None:
+    """Write one shard: (n, D) vectors and the (n,) numbers of frames that they were made of."""
+    tensors = dict(
+        embeddings=embeddings.to('cpu', DTYPES[meta['dtype']]).contiguous(),
+        frames=frames.to('cpu', torch.int32),
+    )
+    data = safetensors.torch.save(tensors, dict(fingerprint=meta['fingerprint']))
+    _write(shard_path(folder, number, meta['shards']), data)
+
+
+def fill_store(
+    folder: Path,
+    meta: dict,
+    encode: Callable[[int, int], tuple[torch.Tensor, torch.Tensor]],
+    *,
+    place: tuple[int, int] = (0, 1),
+    report: Callable[[int, int], None] = lambda *_: None,
+) -> None:
+    """Make this process's missing shards; shard i belongs to process i mod all.
+
+    Args:
+        folder, meta: From :func:`open_store`.
+        encode: From the first and last row of a shard to its vectors and numbers of frames.
+        place: Number of this process and number of all.
+        report: Called after every shard with its videos and those of them that had no frame.
+    """
+    for number in missing_shards(folder, meta):
+        if number % place[1] != place[0]:
+            continue
+        start = number * meta['per_shard']
+        embeddings, frames = encode(start, min(start + meta['per_shard'], meta['videos']))
+        write_shard(folder, meta, number, embeddings, frames)
+        report(len(frames), int((frames == 0).sum()))
+
+
+class FeatureStore:
+    """A finished store, of which no more than a block is in memory.
+
+    Args:
+        folder: Of :func:`open_store`.
+
+    Raises:
+        FileNotFoundError: no store, or shards are missing.
+        ValueError: a damaged one.
+    """
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        self.folder = Path(folder)
+        self.meta = _read_meta(self.folder)
+        missing = missing_shards(self.folder, self.meta)
+        if missing:
+            raise FileNotFoundError(
+                f'store: {self.folder} lacks {len(missing)} of {self.meta["shards"]} shards; run '
+                'tools/extract_video_features.py again, it goes on'
+            )
+        names = (self.folder / NAMES).read_text().split('\n')[:-1]
+        if len(names) != self.meta['videos']:
+            raise ValueError(f'store: {self.folder / NAMES} has {len(names)} lines')
+        self.names = names
+
+    def __len__(self) -> int:
+        return self.meta['videos']
+
+    def blocks(self, rows: int = 65536) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+        """First row, vectors (n, D) float32 and has-frames (n,) bool of at most so many videos.
+
+        Raises:
+            ValueError: a shard is damaged or of another store.
+        """
+        start = 0
+        for number in range(self.meta['shards']):
+            path = shard_path(self.folder, number, self.meta['shards'])
+            try:
+                with safe_open(path, 'pt') as shard:
+                    if (shard.metadata() or {}).get('fingerprint') != self.meta['fingerprint']:
+                        raise ValueError(f'store: {path} belongs to another store')
+                    vectors, frames = shard.get_slice('embeddings'), shard.get_tensor('frames')
+                    for first in range(0, len(frames), rows):
+                        part = vectors[first : first + rows].float()
+                        yield start, part, frames[first : first + rows] > 0
+                        start += len(part)
+            except SafetensorError as error:
+                raise ValueError(
+                    f'store: {path} is damaged ({error}); delete it and go on'
+                ) from error
