@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from mmdet.utils import reduce_mean
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -55,9 +56,10 @@ class MLMHead(BaseModule):
         return self.decoder(self.norm(F.gelu(self.dense(hidden))))
 
     def loss(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy over the tokens that have a label.
+        """Mean cross-entropy over the tokens of all processes that have a label.
 
-        Scores are computed for those tokens only. Without any the loss is 0 with a graph.
+        Scores are computed for those tokens only. Without any the loss is 0 with a graph. The
+        official code averages over a process's own tokens.
 
         Args:
             hidden: Word features.
@@ -69,4 +71,4 @@ class MLMHead(BaseModule):
         asked = labels != IGNORED
         logits = self(hidden[asked]).float()
         total = F.cross_entropy(logits, labels[asked], reduction='sum')
-        return self.loss_weight * total / asked.sum().clamp(min=1)
+        return self.loss_weight * total / reduce_mean(asked.sum().float()).clamp(min=1)
