@@ -1,7 +1,10 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from mmclip.evaluation import video_ranks
 from mmclip.evaluation.video_ranks import (
@@ -132,3 +135,54 @@ def test_pairs_are_scored_by_the_models_head():
     # A loose model lends nothing.
     judge.bind(MODELS.build(dict(type='mmclip.CLIP4Clip', model='mini_clip')))
     assert judge._score is None
+
+
+def _results(kind):
+    """Seven videos with one to three texts, vectors or frames of one to four."""
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for i in range(7):
+        texts = torch.randn(1 + i % 3, 8, generator=generator)
+        frames = torch.randn(1 + i % 4, 8, generator=generator)
+        video = dict(video_feature=frames[0]) if kind == 'loose' else dict(frame_features=frames)
+        rows.append(dict(text_features=texts, num_frames=len(frames), **video))
+    return rows
+
+
+def _judge(kind):
+    judge = metric()
+    if kind == 'tight':
+        torch.manual_seed(1)
+        head = dict(type='mmclip.TightTransfHead', layers=1, embed_dim=8)
+        judge._score = MODELS.build(head).eval()
+    return judge
+
+
+def run_rank(rank: int, folder: str) -> None:
+    """One of two processes; the sampler gives rank 1 a video again to make both equally long."""
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
+    found = {}
+    for kind in ('loose', 'tight'):
+        judge, rows = _judge(kind), _results(kind)
+        judge.process({}, (rows + rows[:1])[rank::2])
+        found[kind] = judge.evaluate(7)
+    torch.save(found, f'{folder}/{rank}.pt')
+    dist.destroy_process_group()
+
+
+def test_two_processes_end_with_the_metrics_of_one(tmp_path):
+    command = [sys.executable, __file__]
+    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path)]) for rank in range(2)]
+    assert [process.wait(120) for process in ranks] == [0, 0]
+    parts = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
+    for kind in ('loose', 'tight'):
+        judge = _judge(kind)
+        judge.process({}, _results(kind))
+        expected = judge.evaluate(7)
+        assert parts[0][kind] == parts[1][kind] == pytest.approx(expected)
+        assert 1 < expected['retrieval/t2v_MnR'] < 7
+
+
+if __name__ == '__main__':
+    run_rank(int(sys.argv[1]), sys.argv[2])

@@ -73,7 +73,9 @@ class CLIP4Clip(BaseModel):
         ValueError: settings that are not known or do not fit the model.
     """
 
-    compares_samples = True  # for mmclip.ContrastiveBatchHook
+    # For mmclip.ContrastiveBatchHook.
+    compares_samples = True
+    chunk_hint = 'model.frame_chunk (frames at a time)'
 
     def __init__(
         self,

@@ -357,7 +357,9 @@ def tokenize(case: Case) -> list[Comparison]:
 
 def bert_adam(case: Case) -> dict:
     facts, inputs = case.config, case.inputs
-    names = sorted(name for name in inputs if name.startswith('param'))
+    names = sorted(
+        (name for name in inputs if name.startswith('param')), key=lambda n: int(n[len('param') :])
+    )
     weights = [torch.nn.Parameter(inputs[name].clone()) for name in names]
     groups = [
         dict(params=[weight], lr=lr, weight_decay=decay)
@@ -401,23 +403,16 @@ def bert_adam(case: Case) -> dict:
     return {**ours, 'lr_factor': torch.tensor(factors, dtype=torch.double)}
 
 
-def leaf(name: str) -> Config:
-    """Our config of an official variant, ``'vitb32_meanP_3d'``."""
-    size, head, patch = name.split('_')
-    size = size.replace('vitb', 'vit_b')
-    patch = '_3d' if patch == '3d' else ''
-    return Config.fromfile(
-        config_path(f'clip4clip/clip4clip_{size}_{head.lower()}{patch}_msrvtt_9k.py')
-    )
-
-
 def meta_model(name: str, **more) -> CLIP4Clip:
+    """The model of our config for an official variant, ``'vitb32_meanP_3d'``."""
+    size, head, patch = name.split('_')
+    letter, number = size.removeprefix('vit')[0].upper(), size.removeprefix('vit')[1:]
+    config = Config.fromfile(
+        config_path(f'clip4clip/clip4clip_vit_b32_{head.lower()}_msrvtt_9k.py')
+    ).model
+    config.update(model=f'ViT-{letter}-{number}-quickgelu', linear_patch=patch, **more)
     with torch.device('meta'):
-        return MODELS.build({**leaf(name).model, **more})
-
-
-def _kind(name: str) -> str:
-    return 'nodecay' if 'bias' in name else 'decay'
+        return MODELS.build(config)
 
 
 def param_groups(case: Case) -> list[Comparison]:
@@ -476,14 +471,21 @@ def param_groups(case: Case) -> list[Comparison]:
 
 
 def init_map(case: Case) -> list[Comparison]:
-    """What starts from which weight of CLIP, on a CLIP of three text blocks."""
+    """What starts from which weight of CLIP, on one with a text block more than the heads have."""
     compared = []
+    numbers = [
+        int(key.split('.resblocks.')[1].split('.')[0])
+        for keys in case.sidecar['maps'].values()
+        for key in keys
+        if '.resblocks.' in key
+    ]
+    layers = 1 + max(numbers)
     tower = dict(embed_dim=64, image_resolution=16, vision_layers=1, vision_width=64, patch=8)
-    tower |= dict(context_length=77, vocab=49408, text_width=64, text_layers=3)
+    tower |= dict(context_length=77, vocab=49408, text_width=64, text_layers=layers + 1)
     for variant, reference in case.sidecar['maps'].items():
         name, patch = variant.split('_')
         torch.manual_seed(0)
-        head = head_config(name, dict(cross_num_hidden_layers=2), 77)
+        head = head_config(name, dict(cross_num_hidden_layers=layers), 77)
         model = CLIP4Clip(model=architecture(tower), sim_head=head, linear_patch=patch)
         random = {k: v.clone() for k, v in model.state_dict().items()}
         model.init_weights()
