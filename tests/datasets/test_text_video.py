@@ -306,7 +306,10 @@ def test_bad_annotations(root):
         build('MSRVTT', root, ann_file='empty.json')
 
 
-def test_a_broken_video_is_skipped_in_training_and_empty_or_an_error_in_tests(root):
+@pytest.mark.parametrize('kept', [0, 300])  # of zero length, and cut off
+def test_a_broken_video_is_skipped_in_training_and_empty_or_an_error_in_tests(root, kept):
+    whole = (root / 'videos' / 'video0.mp4').read_bytes()
+    (root / 'videos' / 'broken.mp4').write_bytes(whole[:kept])
     content = {'broken': ['a'], 'video0': ['b']}
     data = own(root, 'half', content, skip_broken=True)
     assert data[0]['data_samples'].texts == ['b']  # another one
