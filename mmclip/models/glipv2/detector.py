@@ -245,6 +245,20 @@ class GLIPv2(GLIP):
             reduce_mean(count).clamp(min=1),
         )
 
+    # -- test -----------------------------------------------------------------------------------
+
+    def predict(
+        self, batch_inputs: torch.Tensor, batch_data_samples: SampleList, rescale: bool = True
+    ) -> SampleList:
+        """As GLIP's; only detections that can be among the best of their picture get masks.
+
+        Shapes:
+            batch_inputs: (B, 3, H, W).
+        """
+        limit = self.bbox_head.test_cfg['max_per_img']
+        self.bbox_head.max_total = self.test_cfg.get('max_total', limit)
+        return super().predict(batch_inputs, batch_data_samples, rescale)
+
 
 def _of_regions(keys: torch.Tensor) -> torch.Tensor:
     """Labels of boxes: those of free text differ from those of its words, so they never meet."""

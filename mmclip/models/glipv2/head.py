@@ -72,6 +72,7 @@ class GLIPv2Head(GLIPHead):
             raise ValueError('mask_head and mask_roi_extractor: give both or none')
         self.mask_head = self.mask_roi_extractor = None
         self.inclusive_masks = inclusive_masks
+        self.max_total = -1  # detections of a picture over all captions; the detector says it
         if mask_head is not None:
             self.mask_head = MODELS.build(dict(mask_head, word_dim=text_dim))
             self.mask_roi_extractor = MODELS.build(mask_roi_extractor)
@@ -173,6 +174,7 @@ class GLIPv2Head(GLIPHead):
         results = super().predict(boxes, logits, maps, metas)
         if self.mask_head is None:
             return results
+        results = self._that_may_stay(results, metas)
         features, picture = self._region_features(
             boxes.maps, [self._mask_boxes(found.bboxes) for found in results]
         )
@@ -184,6 +186,29 @@ class GLIPv2Head(GLIPHead):
         parts = found.float().sigmoid().split([len(one) for one in results])
         for result, probs in zip(results, parts, strict=True):
             result.mask_probs = probs
+        return results
+
+    def _that_may_stay(
+        self, results: list[InstanceData], metas: Sequence[dict]
+    ) -> list[InstanceData]:
+        """Without detections that cannot be among the best of their picture, so need no mask.
+
+        Several captions of one picture come with the same meta information.
+        """
+        limit = self.max_total
+        captions: dict[int, list[int]] = {}
+        for index, meta in enumerate(metas):
+            captions.setdefault(id(meta), []).append(index)
+        for places in captions.values():
+            scores = torch.cat([results[i].scores for i in places])
+            if len(places) == 1 or limit < 0 or len(scores) <= limit:
+                continue
+            stays = torch.zeros_like(scores, dtype=torch.bool)
+            # The order in which captions are merged at the end, where no tie is resolved otherwise.
+            stays[scores.argsort(descending=True, stable=True)[:limit]] = True
+            parts = stays.split([len(results[i]) for i in places])
+            for i, part in zip(places, parts, strict=True):
+                results[i] = results[i][part]
         return results
 
     def finish(

@@ -157,6 +157,35 @@ def test_masks_of_a_vocabulary_in_several_captions_are_those_of_one(build, batch
     assert len(together) == 10
 
 
+def test_only_detections_that_may_stay_get_masks(build, batch):
+    model = build(head=MASKS)
+    model.eval()
+    pictures, samples = batch
+    plain = [type(samples[0])(metainfo=dict(samples[0].metainfo)) for _ in range(2)]
+    for one in plain:
+        for name in ('text', 'phrase_spans'):
+            delattr(one, name)
+    model.test_cfg['chunk_size'] = 1
+    model.set_classes(['cat', 'dog', 'red car', 'tree'])
+    counts = []
+    forward = model.bbox_head.mask_head.phrase_logits
+    model.bbox_head.mask_head.phrase_logits = lambda x, *a: (counts.append(len(x)), forward(x, *a))[
+        1
+    ]
+
+    @torch.no_grad()
+    def detect() -> list[tuple]:
+        found = [one.pred_instances for one in model.predict(pictures, plain)]
+        return [(one.bboxes, one.scores, one.labels, one.masks) for one in found]
+
+    pruned = detect()
+    assert counts == [5, 5]  # per picture, of 4 captions with 5 detections each
+    model.bbox_head._that_may_stay = lambda results, metas: results
+    for ours, every in zip(pruned, detect(), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, every, strict=True))
+    assert counts == [5, 5, 20, 20]
+
+
 def test_only_the_mask_head_is_trained(build, batch):
     model = build(head=MASKS, tuning='masks', **INTER, **MLM)
     model.train()
