@@ -7,8 +7,9 @@ words = [
     'arrow', 'diamond'
 ]
 train_pipeline = [
-    # Colours and textures count as nouns here; they go without a sentence around them.
-    dict(type='mmclip.NounPrompts', num_prompts=3, templates='name', source=words),
+    # Colours and textures count as nouns here, alone and as pairs ('striped red'); they go without a sentence
+    # around them.
+    dict(type='mmclip.NounPrompts', num_prompts=3, templates='name', source=words, max_words=2),
     dict(type='mmclip.CLIPRandomCrop', size=64, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip_prob=0.5),
     dict(type='mmclip.ToBGR'),
     dict(type='mmclip.PackCLIPInputs', meta_keys=('texts', 'img_path')),
