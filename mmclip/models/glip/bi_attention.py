@@ -6,8 +6,12 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 CLAMP = 50_000.0  # of the official code, so that fp16 logits do not overflow
+
+
+State = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Folded(NamedTuple):
@@ -47,8 +51,9 @@ class BiAttention(BaseModule):
     The picture is never projected: W_q, W_v and W_o of the vision side are multiplied into the few
     words instead (W_q' k, W_o values) or applied to what the words have read, since v -> A and
     A -> out are linear. That is exact, saves three (positions, embed_dim) maps with their
-    multiplications, and costs in proportion to the number of words. Without gradients the positions
-    are taken in portions, the softmax over positions running along.
+    multiplications, and costs in proportion to the number of words. Positions are taken in
+    portions, the softmax over positions running along; in training a portion's logits are computed
+    again in the backward pass.
 
     Source: GLIP equations 4 to 6, official ``BiMultiHeadAttention``. Its clamps of the logits to
     +-50000 are kept exactly: where the bound |v| |k| says that one may be reached, its sequence of
@@ -64,7 +69,7 @@ class BiAttention(BaseModule):
         stable_softmax: Subtract the batch's largest logit in front of the clamps. Without clamps
             it changes nothing.
         text_output: Whether words read positions (False: MHA-S).
-        chunk: Positions that are taken at once without gradients.
+        chunk: Positions that are taken at once.
 
     Shapes:
         v (B, N, C), words (B, T, C_l), mask (B, T) bool -> (B, N, C), (B, T, C_l) or None.
@@ -148,34 +153,61 @@ class BiAttention(BaseModule):
         The weight is the sum of a word's attention, 1 without dropout.
         """
         heads, count = folded.keys.shape[1:3]
-        keys = folded.keys.flatten(1, 2).transpose(1, 2)  # (B, C, h T)
-        bias = folded.bias.flatten(1)[:, None]
-        values = folded.values.flatten(1, 2)
-        rate = self.dropout if self.training else 0.0
-        chunk = v.shape[1] if torch.is_grad_enabled() else self.chunk
-        seen, top, total, context, weight = [], None, 0.0, 0.0, 0.0
-        for part in v.split(max(chunk, 1), dim=1):
-            logits = part @ keys + bias  # (B, n, h T)
-            table = logits.unflatten(-1, (heads, count))
-            if self.text_output:
-                peak = logits.detach().amax(1, keepdim=True).float()
-                new_top = peak if top is None else top.maximum(peak)
-                shares = (logits - new_top).exp()
-                fade = 1.0 if top is None else (top - new_top).exp()
-                kept = F.dropout(shares, rate)
-                total = total * fade + shares.sum(1, keepdim=True)
-                weight = weight * fade + kept.sum(1, keepdim=True)
-                fade = fade if top is None else fade.transpose(1, 2)
-                context = context * fade + kept.transpose(1, 2).to(part.dtype) @ part
-                top = new_top
-            table = table if penalty is None else table + penalty
-            shares = F.dropout(table.softmax(-1), rate).flatten(2)
-            seen.append(shares.to(values.dtype) @ values)
+        sides = (
+            folded.keys.flatten(1, 2).transpose(1, 2),  # (B, C, h T)
+            folded.bias.flatten(1)[:, None],
+            folded.values.flatten(1, 2),
+        )
+        parts, seen, state = v.split(max(self.chunk, 1), dim=1), [], None
+        for part in parts:
+            if torch.is_grad_enabled() and len(parts) > 1:
+                out, state = checkpoint(
+                    self._portion, part, sides, count, penalty, state, use_reentrant=False
+                )
+            else:
+                out, state = self._portion(part, sides, count, penalty, state)
+            seen.append(out)
         seen = torch.cat(seen, 1) if len(seen) > 1 else seen[0]
-        if not self.text_output:
+        if state is None:
             return seen, seen.new_zeros(0), seen.new_zeros(0)
+        _, total, context, weight = state
         context = (context / total.transpose(1, 2)).unflatten(1, (heads, count))
         return seen, context, (weight / total)[:, 0].unflatten(1, (heads, count))
+
+    def _portion(
+        self,
+        part: torch.Tensor,
+        sides: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        count: int,
+        penalty: torch.Tensor | None,
+        state: State | None,
+    ) -> tuple[torch.Tensor, State | None]:
+        """Some positions: what they see, and the softmax over positions as far as it has run.
+
+        Shapes:
+            part (B, n, C), sides (B, C, h T), (B, 1, h T), (B, h T, C) -> (B, n, C), and the
+            largest logits (B, 1, h T), sums (B, 1, h T), sums of positions (B, h T, C), sums of
+            weights (B, 1, h T).
+        """
+        keys, bias, values = sides
+        rate = self.dropout if self.training else 0.0
+        logits = part @ keys + bias  # (B, n, h T)
+        if self.text_output:
+            peak = logits.detach().amax(1, keepdim=True).float()
+            top = peak if state is None else state[0].maximum(peak)
+            shares = (logits - top).exp()
+            kept = F.dropout(shares, rate)
+            total, weight = shares.sum(1, keepdim=True), kept.sum(1, keepdim=True)
+            context = kept.transpose(1, 2).to(part.dtype) @ part
+            if state is not None:
+                fade = (state[0] - top).exp()
+                total, weight = total + fade * state[1], weight + fade * state[3]
+                context = context + fade.transpose(1, 2) * state[2]
+            state = top, total, context, weight
+        table = logits.unflatten(-1, (-1, count))
+        table = table if penalty is None else table + penalty
+        shares = F.dropout(table.softmax(-1), rate).flatten(2)
+        return shares.to(values.dtype) @ values, state
 
     def _literally(
         self,

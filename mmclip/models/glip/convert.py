@@ -147,7 +147,7 @@ def convert(state_dict: State) -> State:
             if new.endswith(('image_projection.weight', 'dyconv.weight.weight')):
                 value = value.flatten(1)  # a 1 x 1 convolution of one place
             elif new.endswith('.scale'):
-                value = value.reshape(())
+                value = value.reshape(1)  # MMDetection's are scalars
             renamed[new] = value
         else:
             unknown.append(name)

@@ -99,7 +99,8 @@ class GLIPHead(BaseModule):
         for conv in (self.reg, self.centerness):
             nn.init.normal_(conv.weight, std=0.01)
             nn.init.zeros_(conv.bias)
-        self.scales = nn.ModuleList(Scale(1.0) for _ in self.anchor_generator.strides)
+        # Of one element, not scalars, which FSDP does not take.
+        self.scales = nn.ModuleList(Scale([1.0]) for _ in self.anchor_generator.strides)
         alignment = dict(alignment or dict(type='mmclip.TokenAlignment'))
         self.alignment = MODELS.build(alignment | dict(channels=channels, text_dim=text_dim))
 

@@ -46,8 +46,9 @@ def test_is_the_formula_in_any_portions(chunk):
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-5)
 
 
-def test_gradients_are_those_of_the_formula():
-    attention, (v, words, mask) = build(), inputs()
+@pytest.mark.parametrize('chunk', [4, 100])
+def test_gradients_are_those_of_the_formula(chunk):
+    attention, (v, words, mask) = build(chunk=chunk), inputs()
     weights = list(attention.parameters())
     v.requires_grad_(), words.requires_grad_()
     ours = sum(part.square().sum() for part in attention(v, words, mask))
@@ -94,8 +95,9 @@ def test_both_paths_agree_where_both_apply():
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
-def test_dropout_keeps_the_mean():
-    attention, (v, words, mask) = build(dropout=0.5), inputs()
+@pytest.mark.parametrize('chunk', [4, 100])
+def test_dropout_keeps_the_mean(chunk):
+    attention, (v, words, mask) = build(dropout=0.5, chunk=chunk), inputs()
     with torch.no_grad():
         exact = attention(v, words, mask)
         attention.train()
