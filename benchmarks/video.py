@@ -2,6 +2,7 @@
 
     python benchmarks/video.py [--parts loose tight action] [--runs 3] [--videos 1000] [--pairs 100]
                                [--frames 12] [--model mini_clip] [--classes 400] [--device cpu]
+                               [--clock wall]
 
 Paired and interleaved, medians; random weights; features of 512, four blocks of eight heads (those
 of ViT-B). The baselines are written here as the official code and MMAction2's port work, and must
@@ -35,6 +36,8 @@ from mmclip.registry import MODELS
 
 BATCH = 16
 DIM = 512
+CLOCKS = dict(wall=time.perf_counter, cpu=time.process_time)
+CLOCK = [CLOCKS['wall']]
 
 
 def paired(
@@ -46,11 +49,11 @@ def paired(
     """
 
     def timed(function: Callable[[], object]) -> float:
-        start = time.perf_counter()
+        start = CLOCK[0]()
         function()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return time.perf_counter() - start
+        return CLOCK[0]() - start
 
     pairs = [(timed(first), timed(second)) for _ in range(runs)]
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -203,7 +206,9 @@ def main() -> int:
     add('--model', default='mini_clip', help="ActionCLIP's towers, e.g. ViT-B-32-quickgelu")
     add('--classes', type=int, default=400)
     add('--device', default='cpu')
+    add('--clock', choices=list(CLOCKS), default='wall', help='cpu: on a machine that others use')
     options = parser.parse_args()
+    CLOCK[0] = CLOCKS[options.clock]
     print(f'{"":<48} {"baseline":>11}  {"ours":>10}  {"ratio":>8}')
     fine = [PARTS[name](options) for name in options.parts]
     return 0 if all(fine) else 1
