@@ -16,8 +16,8 @@ class PlusOneBBoxCoder(BaseBBoxCoder):
     dx = (cx' - cx) / w * weight, dw = log(w' / w) * weight. Boxes are clipped to [0, W - 1].
 
     Source: ``box_utils.py`` of ViLD's official code; GLIP's ``BoxCoder``, written otherwise, is the
-    same. The host's ``LegacyDeltaXYWHBBoxCoder`` encodes alike but decodes without the half pixel and
-    bounds dw from below too.
+    same. The host's ``LegacyDeltaXYWHBBoxCoder`` encodes alike but decodes without the half pixel
+    and bounds dw from below too.
 
     Args:
         weights: What dx, dy, dw and dh are multiplied by.
