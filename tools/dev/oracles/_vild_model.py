@@ -21,9 +21,9 @@ from torch import nn
 
 from mmclip import config_path
 from mmclip.datasets.transforms.tf_resize import tf_resize_crop
+from mmclip.models.common.box_coder import PlusOneBBoxCoder
 from mmclip.models.common.class_names import class_names
 from mmclip.models.common.vocabulary import Vocabulary
-from mmclip.models.common.box_coder import PlusOneBBoxCoder
 from mmclip.models.vild.convert import convert
 from mmclip.models.vild.distill_loss import distance_to_teacher
 from mmclip.models.vild.mask_head import targets_from_crops
