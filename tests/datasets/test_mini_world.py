@@ -226,6 +226,8 @@ def test_an_interrupted_make_leaves_no_half_part(tmp_path, stop):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+        # Under a shell's background job SIGINT is ignored, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(600):
         if list(tmp_path.glob('.detection.partial/train/*.png')):

@@ -100,7 +100,9 @@ def test_the_mini_config_reads_it(root):
         sample = dataset[0]
         assert sample['inputs'].shape == (3, 64, 64)
         texts = sample['data_samples'].texts
-        assert len(texts) == 4 and set(texts[1:]) <= set(scene_captions.WORDS)
+        assert len(texts) == 4
+        prompts = [text.split() for text in texts[1:]]  # single words and pairs of neighbours
+        assert all(len(words) <= 2 and {*words} <= {*scene_captions.WORDS} for words in prompts)
     test = config.test_dataloader.dataset
     test.data_root, test.classes = str(root), str(root / 'colours.txt')
     dataset = DATASETS.build(test)
