@@ -18,7 +18,7 @@ The file::
       start: {config: lseg/start_mini.py, seeds: 1}          # the first seed for all
       other: {config: lseg/lseg_mini.py, options: {model.pretrained: '{start}'}}   # a checkpoint
       third: {config: vild/vild_mini.py, prepare: regions}   # a tool has to be run before
-    prepare:                             # with what the first seed's runs left; goes on by itself
+    prepare:                             # with what seed 0's runs left, whatever --seeds says
       regions: {tool: precompute_regions.py, arguments: {--checkpoint: '{start}', --out: data/x}}
     tables:
       NAME:
@@ -151,10 +151,10 @@ class Table:
         """Run the tool that makes what a training reads; False if it has to wait for a run."""
         if name in self.prepared:
             return True
-        step, first = self.plan['prepare'][name], self.seeds[0]
-        if not all(self.train(run, first) for run in self.needs(step['arguments'])):
+        step = self.plan['prepare'][name]
+        if not all(self.train(run, 0) for run in self.needs(step['arguments'])):
             return False
-        arguments = self.options(step['arguments'], first)
+        arguments = self.options(step['arguments'], 0)
         folder = self.work_dir / 'prepare'
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f'{name}.lock'):

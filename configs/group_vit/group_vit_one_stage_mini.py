@@ -1,5 +1,5 @@
 # GroupViT on MiniWorld from captions only: 8 colours and the background (a constant answer gives about 9
-# mIoU). Measured: docs/en/methods/group_vit.md.
+# mIoU).
 # Train: python tools/train.py configs/group_vit/group_vit_one_stage_mini.py
 # Test:  python tools/test.py configs/group_vit/group_vit_one_stage_mini.py work_dirs/group_vit_one_stage_mini/iter_1800.pth
 # Effective batch 128.

@@ -130,8 +130,9 @@ def test_another_process_at_work_is_left_alone(tool, plan, capsys):
     assert 'another process is at it' in capsys.readouterr().out
 
 
-def test_what_a_training_reads_is_made_once_from_the_first_seed(tool, plan, tmp_path):
+def test_what_a_training_reads_is_made_once_from_seed_0(tool, plan, tmp_path):
     content = yaml.safe_load(plan.read_text())
+    content['runs']['start'] = dict(config='lseg/start_r18_mini.py')
     content['runs']['model'] = dict(config='lseg/lseg_r18_mini.py', prepare='store')
     content['prepare'] = dict(
         store=dict(
@@ -151,7 +152,7 @@ def test_what_a_training_reads_is_made_once_from_the_first_seed(tool, plan, tmp_
     tool.call = call
     assert run(tool, plan, '--seeds', '1', '2') == 0
     [arguments] = made
-    assert arguments[1].endswith('start/seed1/iter_3.pth') and arguments[2:] == ['--out', 'x']
+    assert arguments[1].endswith('start/seed0/iter_3.pth') and arguments[2:] == ['--out', 'x']
     content['runs']['model']['prepare'] = 'shop'
     plan.write_text(yaml.safe_dump(content))
     assert run(tool, plan) == 1

@@ -1,5 +1,7 @@
 # One of ODinW's sets for fine-tuning, all its classes in one caption. Another set: data_root, ann_file and
-# data_prefix of the three loaders and of the evaluator (odinw35.py lists them).
+# data_prefix of the three loaders and of the evaluator (odinw35.py lists them). Few shots: the training
+# loader's ann_file='train/fewshot_train_shot{1,3,5,10}_seed{3,30,300}.json', in an mmengine.RepeatDataset of
+# times=8, 4, 2, 1.
 _base_ = ['./glip_pipelines.py']
 
 data_root = 'data/odinw/Aquarium/Aquarium Combined.v2-raw-1024.coco/'

@@ -1,78 +1,17 @@
-# ODinW-13: 13 of ODinW's 35 small detection sets, each with its own names as the caption; the mean of their COCO APs is
-# mean/bbox_AP. Names come from the annotation files; `prompts` puts other words in their place or around
-# them, as the official configs do.
-_base_ = ['./glip_pipelines.py']
+# ODinW-13: 13 of the 35 sets of odinw35.py; the mean of their COCO APs is mean/bbox_AP.
+_base_ = ['./odinw35.py']
 
-valid = 'valid/annotations_without_background.json'
-export = 'val_annotations_without_background.json'
-# Name: folder below data/odinw, annotation file, folder of the pictures.
-sets = dict(
-    AerialMaritimeDrone_large=('AerialMaritimeDrone/large', valid, 'valid'),
-    Aquarium=('Aquarium/Aquarium Combined.v2-raw-1024.coco', valid, 'valid'),
-    CottontailRabbits=('CottontailRabbits', valid, 'valid'),
-    EgoHands_generic=('EgoHands/generic', valid, 'valid'),
-    NorthAmericaMushrooms=(
-        'NorthAmericaMushrooms/North American Mushrooms.v1-416x416.coco', valid, 'valid'),
-    Packages=('Packages/Raw', valid, 'valid'),
-    PascalVOC=('PascalVOC', valid, 'valid'),
-    pistols=('pistols/export', export, ''),
-    pothole=('pothole', valid, 'valid'),
-    Raccoons=('Raccoon/Raccoon.v2-raw.coco', valid, 'valid'),
-    ShellfishOpenImages=('ShellfishOpenImages/raw', valid, 'valid'),
-    thermalDogsAndPeople=('thermalDogsAndPeople', valid, 'valid'),
-    VehiclesOpenImages=('VehiclesOpenImages/416x416', valid, 'valid'))
-prompts = dict(
-    Aquarium={
-        'penguin': dict(suffix=', which is black and white'),
-        'puffin': dict(suffix=' with orange beaks'),
-        'stingray': dict(suffix=' which is flat and round')
-    },
-    CottontailRabbits={'Cottontail-Rabbit': dict(name='rabbit')},
-    EgoHands_generic={'hand': dict(suffix=' of a person')},
-    NorthAmericaMushrooms={
-        'CoW': dict(name='flat mushroom'),
-        'chanterelle': dict(name='yellow mushroom')
-    },
-    Packages={'package': dict(prefix='there is a ', suffix=' on the porch')},
-    pothole={'pothole': dict(prefix='there are some ', name='holes', suffix=' on the road')})
-odinw_pipeline = [
-    {{_base_.load}},
-    {{_base_.test_resize}},
-    dict(
-        type='mmclip.DetToGrounding',
-        tokenizer={{_base_.tokenizer}},
-        all_classes=True,
-        overflow='cut'),
-    {{_base_.pack}},
+chosen = [
+    'AerialMaritimeDrone_large', 'Aquarium', 'CottontailRabbits', 'EgoHands_generic',
+    'NorthAmericaMushrooms', 'Packages', 'PascalVOC', 'pistols', 'pothole', 'Raccoons',
+    'ShellfishOpenImages', 'thermalDogsAndPeople', 'VehiclesOpenImages'
 ]
+places = [list(_base_.sets).index(name) for name in chosen]
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='mmdet.ConcatDataset',
-        datasets=[
-            dict(
-                type='mmclip.OpenVocabLVISDataset',
-                data_root=f'data/odinw/{folder}/',
-                ann_file=ann_file,
-                data_prefix=dict(img=f'{images}/' if images else ''),
-                load_masks=False,
-                return_classes=True,
-                caption_prompt=prompts.get(name),
-                test_mode=True,
-                pipeline=odinw_pipeline) for name, (folder, ann_file, images) in sets.items()
-        ]))
+    dataset=dict(datasets=[_base_.val_dataloader.dataset.datasets[place] for place in places]))
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type='mmclip.SeveralDatasets',
-    names=list(sets),
-    folders=[f'data/odinw/{folder}' for folder, _, _ in sets.values()],
-    metrics=[
-        dict(
-            type='mmclip.OpenVocabLVISMetric',
-            ann_file=f'data/odinw/{folder}/{ann_file}',
-            max_dets=100) for folder, ann_file, _ in sets.values()
-    ])
+    names=chosen,
+    folders=[_base_.val_evaluator.folders[place] for place in places],
+    metrics=[_base_.val_evaluator.metrics[place] for place in places])
 test_evaluator = val_evaluator

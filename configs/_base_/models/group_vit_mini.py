@@ -1,7 +1,7 @@
 # A GroupViT for MiniWorld's scenes of 64 px: one stage of two blocks, 8 groups, no block behind the
 # grouping; no Gumbel noise, which a model this small does not survive (docs/en/methods/group_vit.md).
-# A group is the sum of its tokens: with their mean, what the group tokens have gathered by attention outweighs
-# them, and the groups stop following things. Weights start as wide for 64 channels as the paper's for 384.
+# A group is the sum of its tokens and weights start wider than the paper's: in a handful of short runs (up to 1500
+# iterations, one to two seeds) groups with their oracle labels then had 56 to 60 mIoU, and 30 to 47 with the mean.
 model = dict(
     type='mmclip.GroupViTSegmentor',
     data_preprocessor=dict(

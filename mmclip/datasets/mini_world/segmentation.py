@@ -29,8 +29,8 @@ from mmclip.datasets.mini_world.world import World
 
 BACKGROUND = 'background'
 UNLABELLED = 65535
-# Four times as many as for detection: with 1500 a network of this size learns its training pixels
-# by heart (98.8 % right) and names half of the others.
+# Four times as many as for detection; the gain over 1500 was small (LSeg: base 60 instead of 58
+# mIoU, unseen 22 instead of 21, in somewhat longer training).
 TRAIN_PICTURES = 6000
 SPLITS = detection.SPLITS
 

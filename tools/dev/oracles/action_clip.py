@@ -27,6 +27,7 @@ from mmclip.models.action_clip.recognizer import ActionCLIP, class_scores
 from mmclip.models.action_clip.text_prompts import action_prompts
 from mmclip.models.common.clip_loading import clip_preprocess, clip_tokenizer
 from mmclip.registry import MODELS
+from oracles._clip_towers import architecture
 from oracles.case import Case, Comparison, compare_keys
 
 HEADS = {
@@ -36,28 +37,6 @@ HEADS = {
     'Transf': 'mmclip.ActionTransf',
     'Transf_cls': 'mmclip.ActionTransfCls',
 }
-
-
-def architecture(config: dict) -> dict:
-    """open_clip's architecture for the constructor arguments of a fixture."""
-    return dict(
-        embed_dim=config['embed_dim'],
-        quick_gelu=True,
-        vision_cfg=dict(
-            image_size=config['image_resolution'],
-            layers=config['vision_layers'],
-            width=config['vision_width'],
-            head_width=64,
-            patch_size=config['patch'],
-        ),
-        text_cfg=dict(
-            context_length=config['context_length'],
-            vocab_size=config['vocab'],
-            width=config['text_width'],
-            heads=max(1, config['text_width'] // 64),
-            layers=config['text_layers'],
-        ),
-    )
 
 
 def head_config(name: str, config: dict, official: bool = True) -> dict:

@@ -32,6 +32,7 @@ from mmclip.models.clip4clip.retriever import CLIP4Clip, video_text_preprocessor
 from mmclip.models.common.clip_dense import vit_project
 from mmclip.models.common.clip_loading import clip_tokenizer
 from mmclip.registry import MODELS
+from oracles._clip_towers import architecture
 from oracles.case import Case, Comparison, compare_keys
 
 HEADS = {
@@ -40,28 +41,6 @@ HEADS = {
     'seqTransf': 'mmclip.SeqTransfHead',
     'tightTransf': 'mmclip.TightTransfHead',
 }
-
-
-def architecture(config: dict) -> dict:
-    """open_clip's architecture for the constructor arguments of a fixture."""
-    return dict(
-        embed_dim=config['embed_dim'],
-        quick_gelu=True,
-        vision_cfg=dict(
-            image_size=config['image_resolution'],
-            layers=config['vision_layers'],
-            width=config['vision_width'],
-            head_width=64,
-            patch_size=config['patch'],
-        ),
-        text_cfg=dict(
-            context_length=config['context_length'],
-            vocab_size=config['vocab'],
-            width=config['text_width'],
-            heads=max(1, config['text_width'] // 64),
-            layers=config['text_layers'],
-        ),
-    )
 
 
 def head_config(name: str, config: dict, rows: int) -> dict:

@@ -32,8 +32,8 @@ from mmclip.models.glipv2.text_swin import TextSwin
 from mmclip.models.glipv2.token_mask_head import TokenMaskHead, mask_targets
 from mmclip.models.glipv2.vqa_text import divert_answer
 from mmclip.registry import MODELS, TASK_UTILS
+from oracles._glip_training import NumbersOnCPU
 from oracles.case import Case, Comparison, Measure, compare_keys
-from oracles.glip import NumbersOnCPU
 
 LOSS_PREFIX = 'rpn.loss_evaluator.'
 MLM_PREFIX = 'rpn.head.mlm_head.'
