@@ -46,7 +46,7 @@ from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from mmclip import config_path
 
@@ -116,9 +116,12 @@ def call(tool: str, arguments: list[str], options: dict[str, Any], log: Path) ->
 class Table:
     """Everything of one file below one working folder."""
 
-    def __init__(self, path: Path, work_dir: Path, seeds: list[int]) -> None:
+    def __init__(
+        self, path: Path, work_dir: Path, seeds: list[int], training: dict[str, Any] | None = None
+    ) -> None:
         self.plan = read_plan(path)
         self.runs: dict[str, Run] = self.plan['runs']
+        self.training = training or {}  # options of every training
         self.work_dir = work_dir / path.parent.name
         self.seeds = seeds
         self.prepared: set[str] = set()
@@ -174,7 +177,8 @@ class Table:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(folder / '.lock', timeout=0):
-                options = {**self.options(run.options, seed), 'randomness.seed': own}
+                options = {**self.training, **self.options(run.options, seed)}
+                options['randomness.seed'] = own
                 record, key = folder / 'trained.json', digest(run.config, options)
                 known = json.loads(record.read_text()) if record.is_file() else {}
                 if known.get('config') == key and 'seconds' in known:
@@ -280,10 +284,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--only', nargs='+', metavar='RUN', help='rows of these runs only')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/mini_table'))
+    parser.add_argument(
+        '--train-options',
+        nargs='+',
+        action=DictAction,
+        help='key=value for every training, e.g. optim_wrapper.type=mmclip.BFloat16OptimWrapper',
+    )
     parser.add_argument('--no-readme', action='store_true', help='print the tables only')
     options = parser.parse_args(arguments)
     try:
-        table = Table(options.plan, options.work_dir, options.seeds)
+        table = Table(options.plan, options.work_dir, options.seeds, options.train_options)
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f'mini_table: {error}', file=sys.stderr)
         return 1

@@ -26,4 +26,4 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type='mmclip.WarmupRestartLR', total=max_iters, warmup=40, by_epoch=False)
 ]
-default_hooks = dict(checkpoint=dict(interval=200))
+default_hooks = dict(checkpoint=dict(interval=200), channels_last=dict(type='mmclip.ChannelsLastHook'))

@@ -1,5 +1,6 @@
 """Hooks, loops and samplers: what MMEngine lacks."""
 
+from mmclip.engine.channels_last_hook import ChannelsLastHook
 from mmclip.engine.checkpoint_hook import AtomicCheckpointHook
 from mmclip.engine.contrastive_batch_hook import ContrastiveBatchHook
 from mmclip.engine.finite_loss_hook import FiniteLossHook
@@ -13,6 +14,7 @@ from mmclip.engine.wrap_policy import ShardedAmpOptimWrapper, ShardedOptimWrappe
 
 __all__ = [
     'AtomicCheckpointHook',
+    'ChannelsLastHook',
     'ContrastiveBatchHook',
     'ExactResumeHook',
     'FiniteLossHook',

@@ -191,3 +191,10 @@ def test_cells(tool):
     assert tool.cell([]) == '-'
     assert tool.cell([12.34]) == '12.3'
     assert tool.cell([1.0, 3.0]) == '2.0 ± 1.4'
+
+
+def test_options_for_every_training_are_given_to_no_test(tool, plan):
+    assert run(tool, plan, '--seeds', '0', '--train-options', 'optim_wrapper.type=Half') == 0
+    given = [(call[0], call[3].get('optim_wrapper.type')) for call in tool.calls]
+    assert [kind for name, kind in given if name == 'train.py'] == ['Half', 'Half']
+    assert {kind for name, kind in given if name == 'test.py'} == {None}
