@@ -13,7 +13,7 @@ def test_weights_and_maps_become_channels_last_and_the_values_stay():
         torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ConvTranspose2d(8, 4, 2)
     ).double()
     x = torch.randn(2, 3, 9, 9, dtype=torch.double)
-    before, weights = model(x), [p for p in model.parameters()]
+    before, weights = model(x), list(model.parameters())
     ChannelsLastHook().before_run(SimpleNamespace(model=model))
     after = model(x)
     assert after.is_contiguous(memory_format=torch.channels_last)
