@@ -13,7 +13,8 @@ grounding_pipeline = [
     dict(
         type='mmclip.CaptionGrounding',
         tokenizer={{_base_.tokenizer}},
-        max_tokens={{_base_.max_tokens}}),
+        max_tokens={{_base_.max_tokens}},
+        apart=True),
     dict(type='mmclip.PackGroundingInputs'),
 ]
 detection = {{_base_.train_dataloader.dataset}}

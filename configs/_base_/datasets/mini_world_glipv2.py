@@ -23,7 +23,8 @@ phrase_masks_pipeline = [
     dict(
         type='mmclip.CaptionGrounding',
         tokenizer={{_base_.tokenizer}},
-        max_tokens={{_base_.max_tokens}}),
+        max_tokens={{_base_.max_tokens}},
+        apart=True),
     dict(type='mmclip.PackGroundingInputs'),
 ]
 detection_masks = dict(

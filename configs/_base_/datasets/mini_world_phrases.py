@@ -6,7 +6,8 @@ test_pipeline = [
     dict(
         type='mmclip.CaptionGrounding',
         tokenizer=dict(type='mmclip.CLIPTokens'),
-        max_tokens=128),
+        max_tokens=128,
+        apart=True),
     dict(type='mmclip.PackGroundingInputs'),
 ]
 val_dataloader = dict(

@@ -1,5 +1,6 @@
-# GLIP for MiniWorld: the mini CLIP's image trunk (strides 8 to 32), 64 channels, three blocks, the mini CLIP's
-# text tower read token by token. Objects are 26 to 56 px of 128.
+# GLIP for MiniWorld: the mini CLIP's image trunk (strides 8 to 32), 64 channels, three blocks. Each
+# phrase is read apart by the mini CLIP's text tower, which has learnt features of whole texts only, not of
+# tokens. Objects are 26 to 56 px of 128.
 model = dict(
     type='mmclip.GLIP',
     data_preprocessor=dict(
@@ -12,7 +13,12 @@ model = dict(
         type='mmclip.CLIPTrunk', model='mini_clip', pretrained='mini_clip', out_indices=(2, 3, 4)),
     neck=dict(type='mmdet.FPN', in_channels=[48, 96, 192], out_channels=64, num_outs=3),
     text_encoder=dict(
-        type='mmclip.CLIPTokenEncoder', model='mini_clip', pretrained='mini_clip', max_tokens=128),
+        type='mmclip.CLIPTokenEncoder',
+        model='mini_clip',
+        pretrained='mini_clip',
+        max_tokens=128,
+        apart=True,
+        eps=1e-5),
     fusion=dict(
         type='mmclip.DeepFusionNeck',
         channels=64,

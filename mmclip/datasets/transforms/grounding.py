@@ -14,7 +14,7 @@ from mmdet.datasets.transforms import PackDetInputs
 
 from mmclip.datasets.transforms.class_sampling import draw_negatives, fitting_positives
 from mmclip.models.common.class_names import class_names, novel_names
-from mmclip.models.glip.captions import SEPARATOR, class_caption, clean_name
+from mmclip.models.glip.captions import SEPARATOR, apart_caption, class_caption, clean_name
 from mmclip.models.glip.chunks import SPECIAL_TOKENS
 from mmclip.models.glip.tokenizers import OffsetTokenizer
 from mmclip.registry import TASK_UTILS, TRANSFORMS
@@ -197,14 +197,18 @@ class CaptionGrounding(BaseTransform):
     Args:
         tokenizer: Config of the text tower's tokenizer.
         max_tokens: T of the text tower, special tokens included.
+        apart: Whether the phrases alone become the caption, a full stop between them, for a text
+            tower that reads parts apart (``mmclip.CLIPTokenEncoder``).
 
     Raises:
         ValueError: a caption that is no text; an image whose classes are names.
     """
 
-    def __init__(self, *, tokenizer: dict = BERT, max_tokens: int = 256) -> None:
+    def __init__(
+        self, *, tokenizer: dict = BERT, max_tokens: int = 256, apart: bool = False
+    ) -> None:
         self.tokenizer: OffsetTokenizer = TASK_UTILS.build(tokenizer)
-        self.max_tokens = max_tokens
+        self.max_tokens, self.apart = max_tokens, apart
 
     def transform(self, results: dict) -> dict:
         text = results.get('text')
@@ -214,6 +218,9 @@ class CaptionGrounding(BaseTransform):
                 'to mmclip.DetToGrounding'
             )
         spans = _as_lists(results['phrase_spans'])
+        if self.apart:
+            caption = apart_caption(text, spans)
+            text, spans = caption.text, _as_lists(caption.spans)
         batch = self.tokenizer([text], self.max_tokens + 1, pad=False)
         if batch.ids.shape[1] > self.max_tokens:
             end = int(batch.offsets[0, self.max_tokens - SPECIAL_TOKENS, 1])
@@ -231,7 +238,9 @@ class CaptionGrounding(BaseTransform):
             text_type='grounding',
             phrase_spans=spans,
             phrase_labels=list(results.get('phrase_labels', [-1] * len(spans))),
-            maskable_spans=results.get('maskable_spans', [[0, len(text)]]),
+            maskable_spans=[[0, len(text)]]
+            if self.apart
+            else results.get('maskable_spans', [[0, len(text)]]),
         )
         return results
 

@@ -83,6 +83,20 @@ def class_caption(
     return Caption(''.join([text, *(separator + word for word in suppress)]), tuple(spans))
 
 
+def apart_caption(text: str, spans: Sequence[Sequence[Span]]) -> Caption:
+    """The phrases of a caption alone, a full stop between; one without words stays without.
+
+    For a text tower that reads parts apart, see :class:`mmclip.CLIPTokenEncoder`.
+    """
+    joined, places = '', []
+    for pieces in spans:
+        phrase = ' '.join(text[start:end] for start, end in pieces)
+        joined += SEPARATOR if joined and phrase else ''
+        places.append(((len(joined), len(joined) + len(phrase)),) if phrase else ())
+        joined += phrase
+    return Caption(joined, tuple(places))
+
+
 def pack_captions(
     caption: Caption, others: Sequence[str], order: Sequence[int]
 ) -> tuple[Caption, Span]:

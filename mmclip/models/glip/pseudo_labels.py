@@ -27,6 +27,7 @@ from mmclip.checkpoint import read_state_dict
 from mmclip.datasets.grounding_shards import labels_path, shard_names
 from mmclip.datasets.odvg_writers import write_lines
 from mmclip.models.common.clip_loading import file_hash
+from mmclip.models.glip.captions import Caption, apart_caption
 from mmclip.models.glip.noun_phrases import Span
 from mmclip.registry import MODELS
 
@@ -101,6 +102,9 @@ class Teacher:
     def prepare(self, pair: Pair) -> dict:
         """A pair as the model takes it."""
         shape = pair.picture.shape[:2]
+        caption = Caption(pair.caption, tuple((span,) for span in pair.spans))
+        if getattr(getattr(self.model, 'text_encoder', None), 'apart', False):
+            caption = apart_caption(caption.text, caption.spans)
         return self._pipeline(
             dict(
                 img=pair.picture,
@@ -109,9 +113,9 @@ class Teacher:
                 img_shape=shape,
                 ori_shape=shape,
                 scale_factor=(1.0, 1.0),
-                text=pair.caption,
+                text=caption.text,
                 text_type='grounding',
-                phrase_spans=[[list(span)] for span in pair.spans],
+                phrase_spans=[[list(span) for span in pieces] for pieces in caption.spans],
                 phrase_labels=[-1] * len(pair.spans),
             )
         )

@@ -192,11 +192,11 @@ class CLIPTokenBlock(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(
-        self, x: torch.Tensor, padding: torch.Tensor, causal: torch.Tensor | None
+        self, x: torch.Tensor, padding: torch.Tensor, unseen: torch.Tensor | None
     ) -> torch.Tensor:
-        """(B, T, C) features; padding (B, T) True where a token must not be looked at."""
+        """(B, T, C) features; what no token sees (B, T), and what each does not see."""
         y = self.ln_1(x)
-        y = self.attn(y, y, y, key_padding_mask=padding, attn_mask=causal, need_weights=False)[0]
+        y = self.attn(y, y, y, key_padding_mask=padding, attn_mask=unseen, need_weights=False)[0]
         x = x + self.drop_path(y)
         return x + self.drop_path(self.mlp(self.ln_2(x)))
 
@@ -224,6 +224,11 @@ class CLIPTokenEncoder(TokenEncoder):
         tokenizer: Config of the tokenizer.
         max_tokens: T.
         causal: Keep CLIP's causal mask, e.g. for a frozen tower.
+        apart: Read what stands between full stops as texts of their own, exactly as CLIP does
+            (causal, positions from the start), and give all words of a part, and the full stop
+            behind it, the feature of the whole part. Then a class depends neither on its place nor
+            on the classes beside it, as in DetCLIP (arXiv 2209.09407) section 3.2; a sentence
+            without full stops is one part. Positions are not interpolated.
         quick_gelu: None takes the model's own activation.
         eps: Of the norms.
         drop_path: Of the last block; the first has none.
@@ -245,6 +250,7 @@ class CLIPTokenEncoder(TokenEncoder):
         tokenizer: dict | None = None,
         max_tokens: int = 256,
         causal: bool = False,
+        apart: bool = False,
         quick_gelu: bool | None = None,
         eps: float = 1e-12,
         drop_path: float = 0.0,
@@ -259,7 +265,8 @@ class CLIPTokenEncoder(TokenEncoder):
         width, heads, layers = (text[name] for name in ('width', 'heads', 'layers'))
         quick_gelu = config.get('quick_gelu', False) if quick_gelu is None else quick_gelu
         self.token_embedding = nn.Embedding(text.get('vocab_size', 49408), width)
-        self.positional_embedding = nn.Parameter(torch.empty(max_tokens, width))
+        positions = text.get('context_length', 77) if apart else max_tokens
+        self.positional_embedding = nn.Parameter(torch.empty(positions, width))
         settings = dict(quick_gelu=quick_gelu, eps=eps)
         rates = torch.linspace(0, drop_path, layers).tolist()
         self.resblocks = nn.ModuleList(
@@ -269,7 +276,7 @@ class CLIPTokenEncoder(TokenEncoder):
         self.tokenizer = TASK_UTILS.build(tokenizer or dict(type='mmclip.CLIPTokens'))
         self.model, self.pretrained = model, pretrained
         self.embed_dim, self.max_tokens = width, max_tokens
-        self.causal, self.with_cp = causal, with_cp
+        self.causal, self.apart, self.heads, self.with_cp = causal, apart, heads, with_cp
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -284,28 +291,51 @@ class CLIPTokenEncoder(TokenEncoder):
     def init_weights(self) -> None:
         """Read ``pretrained``; without one the random weights stay."""
         if self.pretrained is not None and not self.is_init:
-            state = clip_token_state(
-                build_clip(self.model, self.pretrained).state_dict(), self.max_tokens
-            )
-            self.load_state_dict(state)
+            state = build_clip(self.model, self.pretrained).state_dict()
+            self.load_state_dict(clip_token_state(state, len(self.positional_embedding)))
         self._is_init = True
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
         length = ids.shape[1]
-        x = self.token_embedding(ids) + self.positional_embedding[:length]
-        padding = ~mask.bool()
-        causal = None
-        if self.causal:
-            causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).triu(1)
+        padding, places, unseen = ~mask.bool(), torch.arange(length, device=ids.device), None
+        if self.apart:
+            ids, places, ends, unseen = self.parts(ids)
+            unseen = unseen.repeat_interleave(self.heads, 0)
+        elif self.causal:
+            unseen = torch.ones(length, length, dtype=torch.bool, device=ids.device).triu(1)
+        x = self.token_embedding(ids) + self.positional_embedding[places]
         for block in self.resblocks:
             if self.with_cp and self.training:
-                x = checkpoint(block, x, padding, causal, use_reentrant=False)
+                x = checkpoint(block, x, padding, unseen, use_reentrant=False)
             else:
-                x = block(x, padding, causal)
+                x = block(x, padding, unseen)
         x = self.ln_final(x)
+        if self.apart:
+            x = x.gather(1, ends[..., None].expand_as(x))
         real = mask[..., None].to(x.dtype)
         aggregate = (x * real).sum(1) / real.sum(1).clamp(min=1)
         return dict(hidden=x, embedded=x, aggregate=aggregate, mask=mask)
+
+    def parts(self, ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Texts of several parts as if each part stood alone behind the start token.
+
+        Shapes:
+            ids (B, T) -> ids (B, T) with the end token in place of full stops, the position of each
+            token in its part (B, T), where its part ends (B, T), and what each token does not see
+            (B, T, T) bool.
+        """
+        (stop,) = self.tokenizer.backend.encode('.', add_special_tokens=False).ids
+        places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        ids = torch.where(ids == stop, self.tokenizer.end_id, ids)
+        end = ids == self.tokenizer.end_id
+        first = F.pad(end[:, :-1], (1, 0))  # the token behind an end
+        ends = torch.where(end, places, places.shape[1] - 1).flip(1).cummin(1).values.flip(1)
+        starts = torch.where(first, places, 1).cummax(1).values
+        own = (places - starts + 1).clamp(max=len(self.positional_embedding) - 1)
+        part = first.cumsum(1)
+        unseen = (part[:, :, None] != part[:, None]) | (places[:, :, None] < places[:, None])
+        unseen[:, :, 0] = False  # the start token
+        return ids, own, ends, unseen
 
 
 def clip_token_state(state: dict[str, torch.Tensor], max_tokens: int) -> dict[str, torch.Tensor]:

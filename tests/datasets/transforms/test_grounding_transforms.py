@@ -197,6 +197,16 @@ def test_a_caption_of_10000_words_is_cut_with_its_boxes():
     assert results['gt_bboxes'].tolist() == [[4, 5, 6, 7], [8, 9, 10, 11]]
 
 
+def test_phrases_apart_are_the_whole_caption():
+    text, spans = 'a red star and a moon, blue', [[[17, 21], [23, 27]], [], [[2, 10]]]
+    results = build('CaptionGrounding', apart=True)(caption(text, spans, [2, 0]))
+    assert results['text'] == 'moon blue. red star'
+    assert results['phrase_spans'] == [[[0, 9]], [], [[11, 19]]]
+    assert results['gt_bboxes_labels'].tolist() == [2, 0]
+    assert results['maskable_spans'] == [[0, 19]]
+    assert build('CaptionGrounding', apart=True)(caption('none', [[]], []))['text'] == ''
+
+
 def test_a_caption_without_phrases_or_words():
     results = build('CaptionGrounding')(caption('', [], []))
     assert results['phrase_spans'] == [] and results['gt_bboxes_labels'].shape == (0,)

@@ -9,6 +9,7 @@ from mmclip.models.glip.text_encoder import (
     BertTokenEncoder,
     CLIPTokenEncoder,
     bert_state,
+    clip_token_state,
     resize_positions,
 )
 from mmclip.registry import MODELS
@@ -158,3 +159,26 @@ def test_bad_input(tmp_path, monkeypatch):
         bert(pretrained=str(tmp_path)).init_weights()
     with pytest.raises(ValueError, match="another text tower than CLIP's own"):
         clip(model=dict(embed_dim=1, vision_cfg={}, text_cfg=dict(hf_model_name='x')))
+
+
+def test_apart_every_class_has_the_feature_that_clip_has_for_its_name():
+    model = dict(CLIP, vision_cfg=dict(image_size=8, layers=1, width=64, patch_size=4))
+    torch.manual_seed(0)
+    tower = build_clip(model, None).eval()
+    encoder = clip(model=model, max_tokens=24, apart=True, eps=1e-5).eval()
+    encoder.load_state_dict(clip_token_state(tower.state_dict(), 77))
+    names = ['red star', 'dog', 'striped green house']
+    with torch.no_grad():
+        ids = clip_tokenizer(model)(names)
+        expected = tower.encode_text(ids)
+        batch = encoder.tokenize(['. '.join(names), names[1]])
+        found = encoder(batch.ids, batch.mask)['hidden'] @ tower.text_projection
+    # start, red star ., dog ., striped green house, end; the start token is a part of the first
+    rows = [0, 0, 0, 0, 1, 1, 2, 2, 2, 2]
+    torch.testing.assert_close(found[0, :10], expected[rows], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[1, :3], expected[[1] * 3], rtol=0, atol=1e-5)
+
+
+def test_apart_a_part_longer_than_clip_reads_repeats_the_last_position():
+    encoder = clip(max_tokens=100, apart=True).eval()
+    assert encoder.encode(['star ' * 98])['hidden'].isfinite().all()
