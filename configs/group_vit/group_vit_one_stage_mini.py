@@ -1,7 +1,7 @@
 # GroupViT on MiniWorld from captions only: 8 colours and the background (a constant answer gives about 9
 # mIoU).
 # Train: python tools/train.py configs/group_vit/group_vit_one_stage_mini.py
-# Test:  python tools/test.py configs/group_vit/group_vit_one_stage_mini.py work_dirs/group_vit_one_stage_mini/iter_1800.pth
+# Test:  python tools/test.py configs/group_vit/group_vit_one_stage_mini.py work_dirs/group_vit_one_stage_mini/iter_1400.pth
 # Effective batch 128.
 _base_ = [
     '../_base_/default_runtime.py',
@@ -9,7 +9,7 @@ _base_ = [
     '../_base_/schedules/group_vit_test.py',
     '../_base_/datasets/mini_world_scenes.py',
 ]
-max_iters = 1800
+max_iters = 1400
 train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type='mmengine.ValLoop')
 optim_wrapper = dict(
@@ -26,4 +26,4 @@ param_scheduler = [
         start_factor=0.01,
         end_factor=0.0)
 ]
-default_hooks = dict(checkpoint=dict(interval=600))
+default_hooks = dict(checkpoint=dict(interval=700))

@@ -3,4 +3,4 @@
 _base_ = './group_vit_one_stage_mini.py'
 model = dict(
     backbone=dict(
-        depths=[2, 1, 0], num_heads=[2, 2, 2], num_group_tokens=[16, 4, 0], num_output_groups=[16, 4]))
+        depths=[1, 1, 0], num_heads=[2, 2, 2], num_group_tokens=[16, 4, 0], num_output_groups=[16, 4]))

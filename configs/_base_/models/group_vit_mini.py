@@ -1,7 +1,9 @@
-# A GroupViT for MiniWorld's scenes of 64 px: one stage of two blocks, 8 groups, no block behind the
-# grouping; no Gumbel noise, which a model this small does not survive (docs/en/methods/group_vit.md).
+# A GroupViT for MiniWorld's scenes of 64 px: one stage of one block, 8 groups, no block behind the grouping; no
+# Gumbel noise, which a model this small does not survive (docs/en/methods/group_vit.md). With two blocks the
+# patches of the background learn what else is in the picture and take its words (colours: 18 mIoU, not 30).
 # A group is the sum of its tokens and weights start wider than the paper's: in a handful of short runs (up to 1500
 # iterations, one to two seeds) groups with their oracle labels then had 56 to 60 mIoU, and 30 to 47 with the mean.
+# The background's threshold was chosen on the validation split.
 model = dict(
     type='mmclip.GroupViTSegmentor',
     data_preprocessor=dict(
@@ -18,7 +20,7 @@ model = dict(
         img_size=64,
         patch_size=8,
         embed_dim=64,
-        depths=[2, 0],
+        depths=[1, 0],
         num_heads=[2, 2],
         num_group_tokens=[8, 0],
         num_output_groups=[8],
@@ -36,4 +38,4 @@ model = dict(
         prompts='name',
         multi_label=3),
     train_cfg=dict(chunk_size=None),
-    test_cfg=dict(mode='whole', bg_thresh=0.7))
+    test_cfg=dict(mode='whole', bg_thresh=0.5))
