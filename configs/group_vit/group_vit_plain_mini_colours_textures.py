@@ -6,4 +6,4 @@ val_dataloader = dict(
     dataset=dict(classes=root + 'colours_textures.txt', data_prefix=dict(seg_map_path='colours_textures/val')))
 test_dataloader = dict(
     dataset=dict(classes=root + 'colours_textures.txt', data_prefix=dict(seg_map_path='colours_textures/test')))
-model = dict(test_cfg=dict(bg_thresh=0.3))
+model = dict(test_cfg=dict(bg_thresh=0.1))

@@ -25,6 +25,6 @@ model = dict(
             classes='mini_world',
             text_encoder=dict(
                 type='mmclip.CLIPTextEncoder', model='mini_clip', pretrained='mini_clip'),
-            prompts='name',
+            prompts='single',
             background=None,
             temperature=0.03)))

@@ -22,7 +22,7 @@ model = dict(
             classes='mini_world',
             text_encoder=dict(
                 type='mmclip.CLIPTextEncoder', model='mini_clip', pretrained='mini_clip'),
-            prompts='name',
+            prompts='single',
             background=None,
             temperature=0.03),
         loss_stride=4,
