@@ -1,6 +1,6 @@
 """Trains and tests the rows of a method's MiniWorld tables over several seeds; can be cut off.
 
-    python tools/mini_table.py configs/lseg/mini_table.yml --seeds 0 1 2 [--only RUN ...]
+    python tools/mini_table.py configs/lseg/mini_table.yml --seeds 0 1 2 [--only RUN ...] [--report]
 
 Every run is tools/train.py, every row tools/test.py. What is done is kept below ``--work-dir`` and
 skipped the next time, a training that was cut off goes on, and a run whose config has changed since
@@ -117,11 +117,17 @@ class Table:
     """Everything of one file below one working folder."""
 
     def __init__(
-        self, path: Path, work_dir: Path, seeds: list[int], training: dict[str, Any] | None = None
+        self,
+        path: Path,
+        work_dir: Path,
+        seeds: list[int],
+        training: dict[str, Any] | None = None,
+        report: bool = False,
     ) -> None:
         self.plan = read_plan(path)
         self.runs: dict[str, Run] = self.plan['runs']
         self.training = training or {}  # options of every training
+        self.report = report  # nothing is run
         self.work_dir = work_dir / path.parent.name
         self.seeds = seeds
         self.prepared: set[str] = set()
@@ -183,6 +189,8 @@ class Table:
                 known = json.loads(record.read_text()) if record.is_file() else {}
                 if known.get('config') == key and 'seconds' in known:
                     return True
+                if self.report:
+                    return False
                 # The same config goes on where it was cut off; another one starts anew.
                 resume = ['--resume'] if known.get('config') == key else []
                 record.write_text(json.dumps(dict(config=key)))
@@ -196,7 +204,8 @@ class Table:
                 record.write_text(json.dumps(dict(config=key, seconds=round(seconds))))
                 print(f'  {seconds / 60:.1f} minutes', flush=True)
         except Timeout:
-            print(f'train {name}, seed {own}: another process is at it', flush=True)
+            if not self.report:
+                print(f'train {name}, seed {own}: another process is at it', flush=True)
             return False
         return True
 
@@ -213,6 +222,8 @@ class Table:
             key += '-' + json.loads((folder / 'trained.json').read_text())['config']
         record = folder / 'tests' / f'{key}.json'
         if not record.is_file():
+            if self.report:
+                return None
             print(f'test {row["name"]}, seed {seed}', flush=True)
             checkpoint = self.checkpoint(run.name, seed) if run else self.untrained(config, folder)
             place = folder / 'tests' / key
@@ -290,10 +301,15 @@ def main(arguments: list[str] | None = None) -> int:
         action=DictAction,
         help='key=value for every training, e.g. optim_wrapper.type=mmclip.BFloat16OptimWrapper',
     )
+    parser.add_argument(
+        '--report', action='store_true', help='run nothing: the tables of what is done so far'
+    )
     parser.add_argument('--no-readme', action='store_true', help='print the tables only')
     options = parser.parse_args(arguments)
     try:
-        table = Table(options.plan, options.work_dir, options.seeds, options.train_options)
+        table = Table(
+            options.plan, options.work_dir, options.seeds, options.train_options, options.report
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f'mini_table: {error}', file=sys.stderr)
         return 1

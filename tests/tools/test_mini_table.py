@@ -198,3 +198,13 @@ def test_options_for_every_training_are_given_to_no_test(tool, plan):
     given = [(call[0], call[3].get('optim_wrapper.type')) for call in tool.calls]
     assert [kind for name, kind in given if name == 'train.py'] == ['Half', 'Half']
     assert {kind for name, kind in given if name == 'test.py'} == {None}
+
+
+def test_a_report_runs_nothing_and_shows_what_is_done(tool, plan):
+    readme = plan.parent.parent / 'README.md'
+    assert run(tool, plan, '--seeds', '0', '1', '--report') == 0
+    assert tool.calls == [] and '| LSeg | - | - | 0 |' in readme.read_text()
+    run(tool, plan, '--seeds', '0')
+    tool.calls.clear()
+    assert run(tool, plan, '--seeds', '0', '1', '--report') == 0
+    assert tool.calls == [] and '| LSeg | 10.0 | 0.0 | 1 |' in readme.read_text()
