@@ -1,6 +1,7 @@
 # LSeg for MiniWorld: the mini CLIP's image trunk (strides 4 to 32), a decoder of 64 channels, words from the
 # mini CLIP's frozen text tower. The loss is taken at every fourth pixel.
-# The temperature is near the mini CLIP's own (0.04); 0.07 was worse on names without masks.
+# The temperature is near the mini CLIP's own (0.04); 0.07 was worse on names without masks. Words stand in a sentence
+# ('a photo of a background.'): bare ones were far worse (configs/lseg/README.md).
 model = dict(
     type='mmclip.OpenVocabSegmentor',
     data_preprocessor=dict(
