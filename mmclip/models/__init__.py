@@ -36,11 +36,15 @@ from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.common.tokenizers import CLIPTokenizer
 
 # GLIP
-from mmclip.models.glip.alignment import ContrastiveAlignment, TokenAlignment
+from mmclip.models.glip.alignment import (
+    ContrastiveAlignment,
+    FixedTokenAlignment,
+    TokenAlignment,
+)
 from mmclip.models.glip.detector import GLIP
 from mmclip.models.glip.fpn import DropBlockFPN
 from mmclip.models.glip.head import GLIPHead
-from mmclip.models.glip.losses import TokenFocalLoss
+from mmclip.models.glip.losses import ContrastiveTokenLoss, TokenFocalLoss
 from mmclip.models.glip.neck import DeepFusionNeck
 from mmclip.models.glip.targets import PlusOneOverlaps
 from mmclip.models.glip.text_encoder import BertTokenEncoder, CLIPTokenEncoder
@@ -110,8 +114,10 @@ __all__ = [
     'CLIPTokenEncoder',
     'CLIPTokens',
     'ContrastiveAlignment',
+    'ContrastiveTokenLoss',
     'DeepFusionNeck',
     'DropBlockFPN',
+    'FixedTokenAlignment',
     'GLIP',
     'GLIPHead',
     'PlusOneOverlaps',

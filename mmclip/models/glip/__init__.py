@@ -16,9 +16,10 @@ The flow:
 Text side: ``captions.py`` (captions of class names), ``chunks.py`` (long vocabularies),
 ``tokenizers.py``, ``positive_map.py``, ``text_encoder.py`` (:class:`BertTokenEncoder`,
 :class:`CLIPTokenEncoder`), ``noun_phrases.py`` and ``pseudo_labels.py`` (self-training).
-Model side: ``fusion.py`` (attention between picture and words), ``text_layer.py``, ``dyconv.py``
-(DyHead block), ``neck.py`` (:class:`DeepFusionNeck`, usable by other detectors), ``alignment.py``
-(token logits), ``assigner.py`` (ATSS), ``losses.py``, ``post_process.py``, ``head.py``
-(:class:`GLIPHead`), ``fpn.py`` (:class:`DropBlockFPN`), ``detector.py`` (:class:`GLIP`),
-``convert.py`` (official checkpoints, MMDetection's), ``tuning.py`` (full, linear, prompt).
+Model side: ``fusion.py`` and ``bi_attention.py`` (attention between picture and words), ``film.py``
+(an ablation of it), ``text_layer.py``, ``dyconv.py`` (DyHead block), ``neck.py``
+(:class:`DeepFusionNeck`, usable by other detectors), ``alignment.py`` (token logits),
+``targets.py`` (ATSS), ``losses.py``, ``post_process.py``, ``head.py`` (:class:`GLIPHead`),
+``fpn.py`` (:class:`DropBlockFPN`), ``prompts.py`` (vocabularies in captions, prompt tuning),
+``detector.py`` (:class:`GLIP`), ``convert.py`` (official checkpoints, MMDetection's).
 """

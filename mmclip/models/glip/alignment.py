@@ -107,3 +107,49 @@ class ContrastiveAlignment(BaseModule):
     ) -> torch.Tensor:
         features = F.normalize(self.image_projection(features), dim=-1)
         return features @ projected[0].transpose(1, 2) / self.log_scale.exp()
+
+
+@MODELS.register_module()
+class FixedTokenAlignment(BaseModule):
+    """Logits of token places without reading the words: token t is output t, whatever stands there.
+
+    An ablation of the official code (``USE_TOKEN_LOSS``, MDETR's soft tokens): with a fusion the
+    picture has read the words, without one it can only learn a fixed caption.
+
+    Args:
+        channels: C of the maps.
+        text_dim: Not used.
+        max_tokens: Most tokens of a text.
+        prior_prob: The probability that the biases start with.
+
+    Shapes:
+        As :class:`TokenAlignment`.
+
+    Raises:
+        ValueError: a text of more tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        text_dim: int | None = None,
+        max_tokens: int = 256,
+        prior_prob: float = 0.01,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.token_logits = nn.Linear(channels, max_tokens)
+        nn.init.normal_(self.token_logits.weight, std=0.01)
+        nn.init.constant_(self.token_logits.bias, -math.log((1 - prior_prob) / prior_prob))
+
+    def project(self, words: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        limit = self.token_logits.out_features
+        if words.shape[1] > limit:
+            raise ValueError(f'max_tokens: {limit}, but the text has {words.shape[1]} tokens')
+        return words[..., :0], words.new_zeros(words.shape[:2])
+
+    def forward(
+        self, features: torch.Tensor, projected: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        return self.token_logits(features)[..., : projected[1].shape[1]]

@@ -92,7 +92,7 @@ class VisionLanguageFusion(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if kind not in KINDS:
-            raise ValueError(f'kind: {kind!r}; allowed are {", ".join(KINDS)}')
+            raise ValueError(f'kind: {kind!r}; allowed are {", ".join(KINDS)} and FILM')
         both = kind == 'MHA-B'
         self.both, self.separate, self.renormalize = both, separate and both, renormalize
         self.norm_v = nn.LayerNorm(vision_dim)

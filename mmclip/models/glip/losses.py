@@ -86,3 +86,43 @@ class TokenFocalLoss(nn.Module):
         filled = targets.masked_fill(targets == 0, 1.0)
         weight = ((targets - logits.softmax(-1)).clamp(min=0.001) / filled) ** self.gamma
         return -targets * weight * F.log_softmax(logits, -1)
+
+
+@MODELS.register_module()
+class ContrastiveTokenLoss(nn.Module):
+    """MDETR's contrastive alignment, for :class:`mmclip.ContrastiveAlignment`.
+
+    Of each place with words: -mean over its words of the logits + log sum exp over all words; of
+    each word with places the same over all places; half the sum of both.
+
+    Source: official ``ContrastiveAlignLoss``, whose sums run over padding too.
+
+    Args:
+        loss_weight: Factor.
+
+    Shapes:
+        As :class:`TokenFocalLoss`.
+    """
+
+    def __init__(self, *, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        avg_factor: torch.Tensor | float = 1.0,
+    ) -> torch.Tensor:
+        logits, positive = logits.float(), targets > 0
+        if mask is not None:
+            positive = positive & mask.bool()[:, None]
+            logits = logits.masked_fill(~mask.bool()[:, None], torch.finfo(logits.dtype).min)
+        chosen, total = logits.masked_fill(~positive, 0), logits.new_zeros(())
+        for dim in (2, 1):  # words of a place, places of a word
+            found = positive.any(dim)
+            count = positive.sum(dim) + 1e-6
+            terms = logits.logsumexp(dim) - chosen.sum(dim) / count
+            total = total + terms.masked_fill(~found, 0).sum() / 2
+        return self.loss_weight * total / avg_factor

@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mmclip.models.glip.dyconv import DyConv
+from mmclip.models.glip.film import FiLMFusion
 from mmclip.models.glip.fusion import Maps, VisionLanguageFusion
 from mmclip.models.glip.text_layer import build_text_layer
 from mmclip.registry import MODELS
@@ -37,6 +38,15 @@ class DeepFusionBlock(BaseModule):
         return features, hidden
 
 
+def build_fusion(channels: int, text_dim: int, settings: dict) -> nn.Module:
+    """The fusion of one block by its ``kind``."""
+    dims = dict(vision_dim=channels, text_dim=text_dim)
+    if settings.get('kind') != 'FILM':
+        return VisionLanguageFusion(**settings, **dims)
+    own = {name: value for name, value in settings.items() if name not in ('kind', 'init_value')}
+    return FiLMFusion(**own, **dims)
+
+
 @MODELS.register_module()
 class DeepFusionNeck(BaseModule):
     """N blocks in which a picture's feature maps and the features of words read each other.
@@ -48,8 +58,9 @@ class DeepFusionNeck(BaseModule):
         text_dim: C_l of the words; :class:`mmclip.models.glip.detector.GLIP` fills it in.
         num_blocks: N.
         fusion: Settings of :class:`~mmclip.models.glip.fusion.VisionLanguageFusion`; gamma starts
-            at 1 / N unless given. None: picture and words do not meet here (GLIP-A), and no text
-            layer is built.
+            at 1 / N unless given. With ``kind='FILM'`` those of
+            :class:`~mmclip.models.glip.film.FiLMFusion`. None: picture and words do not meet here
+            (GLIP-A), and no text layer is built.
         text_layer: ``kind`` ('bert' or 'clip') and the settings of the layer; None for none.
         last_text_layer: Whether the last block has one; without it for heads that compare with the
             words as they came in.
@@ -86,11 +97,7 @@ class DeepFusionNeck(BaseModule):
             settings = dict(text_layer or {})
             blocks.append(
                 DeepFusionBlock(
-                    VisionLanguageFusion(
-                        **(dict(init_value=1 / num_blocks) | fusion),
-                        vision_dim=channels,
-                        text_dim=text_dim,
-                    )
+                    build_fusion(channels, text_dim, dict(init_value=1 / num_blocks) | fusion)
                     if self.fuses
                     else None,
                     build_text_layer(settings.pop('kind'), text_dim, **settings)

@@ -165,7 +165,7 @@ def test_drop_block_runs_in_training_only_and_not_on_the_coarsest():
 @pytest.mark.parametrize(
     ('make', 'words'),
     [
-        (lambda: neck(fusion=dict(kind='FILM')), 'MHA-B'),
+        (lambda: neck(fusion=dict(kind='SCAN')), 'MHA-S and FILM'),
         (lambda: neck(text_layer=dict(kind='gpt')), 'bert, clip'),
         (lambda: neck(text_dim=None), 'text_dim'),
         (lambda: BertFusionLayer(dim=10, num_heads=3), '3 heads'),
