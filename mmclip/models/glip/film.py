@@ -33,8 +33,8 @@ def coordinates(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
 class FiLMFusion(BaseModule):
     """The mean of the words scales and shifts the picture; words stay as they are.
 
-    w = mlp(mean of the words); of each level relu(tanh(W_g w) * [x, coordinates] + tanh(W_b w)), then
-    a 1x1 convolution, batch norm and ReLU.
+    w = mlp(mean of the words); of each level relu(tanh(W_g w) * [x, coordinates] + tanh(W_b w)),
+    then a 1x1 convolution, batch norm and ReLU.
 
     Source: official ``VLFuse`` with ``TYPE = 'FILM'``, which no released model has. Its mean is
     that of the words as the text tower gives them: take no text layers with it. Batch norm over the
