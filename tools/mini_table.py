@@ -293,7 +293,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument('plan', type=Path, help='e.g. configs/lseg/mini_table.yml')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--only', nargs='+', metavar='RUN', help='rows of these runs only')
+    parser.add_argument(
+        '--only', nargs='+', metavar='RUN', help="rows of these runs only, or of 'untrained' ones"
+    )
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/mini_table'))
     parser.add_argument(
         '--train-options',
@@ -317,7 +319,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = 0
     for name, content in table.plan['tables'].items():
         for row in content['rows']:
-            if options.only and row.get('run') not in options.only:
+            if options.only and row.get('run', 'untrained') not in options.only:
                 continue
             found = []
             for seed in options.seeds:

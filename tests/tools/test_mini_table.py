@@ -208,3 +208,14 @@ def test_a_report_runs_nothing_and_shows_what_is_done(tool, plan):
     tool.calls.clear()
     assert run(tool, plan, '--seeds', '0', '1', '--report') == 0
     assert tool.calls == [] and '| LSeg | 10.0 | 0.0 | 1 |' in readme.read_text()
+
+
+def test_only_some_rows(tool, plan, monkeypatch):
+    content = yaml.safe_load(plan.read_text())
+    row = dict(name='untrained', config='lseg/lseg_r18_mini.py', untrained=True)
+    content['tables']['main']['rows'].append(row)
+    plan.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(tool.Table, 'untrained', lambda *_: Path('nothing.pth'))
+    assert run(tool, plan, '--seeds', '0', '--only', 'untrained') == 0
+    assert [call[:2] for call in tool.calls] == [('test.py', 'lseg_r18_mini')]
+    assert 'old' in (plan.parent.parent / 'README.md').read_text(), 'a part is not written'
