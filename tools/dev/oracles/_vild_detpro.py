@@ -6,7 +6,8 @@ from torch import nn
 
 from mmclip.models.vild.convert import convert
 from mmclip.registry import MODELS
-from oracles._vild_model import box_head, names
+from oracles._vild_heads import box_head
+from oracles._vild_shared import names
 from oracles.case import Case
 
 
