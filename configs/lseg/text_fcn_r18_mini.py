@@ -7,6 +7,7 @@ model = dict(
     decode_head=dict(
         _delete_=True,
         type='mmclip.TextDecodeHead',
+        loss_stride=4,
         head=dict(
             type='mmseg.FCNHead',
             in_channels=[24, 48, 96, 192],

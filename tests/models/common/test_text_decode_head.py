@@ -79,6 +79,21 @@ def test_the_hosts_convolution_is_gone_and_all_weights_are_used(kind):
     assert [n for n, p in head.named_parameters() if p.grad is None] == []
 
 
+def test_the_loss_may_look_at_the_middle_of_each_cell_only():
+    head = make('FCNHead', loss_stride=4)
+    sample = SegDataSample(metainfo=dict(img_shape=(8, 8)))
+    mask = torch.full((1, 8, 8), 255)
+    mask[0, 2::4, 2::4] = torch.tensor([[0, 1], [2, 1]])
+    sample.gt_sem_seg = PixelData(data=mask)
+    logits = head(maps())  # 2 x 2, as the cells
+    loss = head.loss(maps(), [sample], None)['loss_ce']
+    expected = F.cross_entropy(logits, mask[:, 2::4, 2::4])
+    torch.testing.assert_close(loss, expected)
+    assert sample.gt_sem_seg.shape == (8, 8), 'the sample is left alone'
+    with pytest.raises(ValueError, match='loss_stride: 0'):
+        make('FCNHead', loss_stride=0)
+
+
 def test_predict_gives_logits_at_the_size_of_the_picture():
     head = make('UPerHead')
     assert head.predict(maps(), [dict(img_shape=(31, 47))], None).shape == (1, 3, 31, 47)
