@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
-Maps = tuple[torch.Tensor, ...]
+from mmclip.models.glip.fusion import Maps
+
 COORDINATES = 8
 
 

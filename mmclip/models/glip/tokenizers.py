@@ -193,7 +193,7 @@ class CLIPTokens(OffsetTokenizer):
     padding is the end token once more, as in Hugging Face's CLIP: go by the mask.
     """
 
-    start_id, end_id = 49406, 49407
+    start_id, end_id, stop_id = 49406, 49407, 269  # stop: '.'
     pad_id = end_id
     mask_id = CLIP_MASK_ID
 

@@ -167,6 +167,8 @@ def test_apart_every_class_has_the_feature_that_clip_has_for_its_name():
     tower = build_clip(model, None).eval()
     encoder = clip(model=model, max_tokens=24, apart=True, eps=1e-5).eval()
     encoder.load_state_dict(clip_token_state(tower.state_dict(), 77))
+    stop = encoder.tokenizer.backend.encode('.', add_special_tokens=False).ids
+    assert stop == [encoder.tokenizer.stop_id]
     names = ['red star', 'dog', 'striped green house']
     with torch.no_grad():
         ids = clip_tokenizer(model)(names)
