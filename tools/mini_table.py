@@ -5,7 +5,9 @@
 Every run is tools/train.py, every row tools/test.py. What is done is kept below ``--work-dir`` and
 skipped the next time, a training that was cut off goes on, and a run whose config has changed since
 is made anew. A second process with the same arguments takes the runs that the first has not begun.
-At the end the tables are written into the method's README, between their markers::
+Metrics are also kept beside the plan, in ``mini_table.json``: a row that stands there is not
+measured again, on whatever machine; delete its line to do so. At the end the tables are written
+into the method's README, between their markers::
 
     <!-- mini_table: NAME -->
     <!-- /mini_table -->
@@ -15,7 +17,7 @@ The file::
     readme: configs/lseg/README.md
     runs:                                # trainings, once per seed
       clip: {config: lseg/lseg_r18_mini.py}
-      start: {config: lseg/start_mini.py, seeds: 1}          # the first seed for all
+      start: {config: lseg/start_mini.py, seeds: 1}          # seed 0 for all
       other: {config: lseg/lseg_mini.py, options: {model.pretrained: '{start}'}}   # a checkpoint
       third: {config: vild/vild_mini.py, prepare: regions}   # a tool has to be run before
     prepare:                             # with what seed 0's runs left, whatever --seeds says
@@ -61,11 +63,11 @@ class Run:
     name: str
     config: str
     options: dict[str, Any] = field(default_factory=dict)
-    seeds: int | None = None  # 1: the first seed serves all
+    seeds: int | None = None  # 1: seed 0 serves all, whatever --seeds says
     prepare: str | None = None  # what has to be made before, by its name in the file
 
-    def seed(self, seeds: list[int], seed: int) -> int:
-        return seeds[0] if self.seeds == 1 else seed
+    def seed(self, seed: int) -> int:
+        return 0 if self.seeds == 1 else seed
 
 
 def read_plan(path: Path) -> dict[str, Any]:
@@ -89,11 +91,15 @@ def read_plan(path: Path) -> dict[str, Any]:
     return {**plan, 'runs': runs}
 
 
+def short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def digest(config: str, options: dict[str, Any]) -> str:
     """Tells a config with its options from any other."""
     loaded = Config.fromfile(config_path(config))
     loaded.merge_from_dict(options)
-    return hashlib.sha256(loaded.pretty_text.encode()).hexdigest()[:16]
+    return short_hash(loaded.pretty_text)
 
 
 def call(tool: str, arguments: list[str], options: dict[str, Any], log: Path) -> None:
@@ -113,6 +119,28 @@ def call(tool: str, arguments: list[str], options: dict[str, Any], log: Path) ->
         raise RuntimeError(f'{" ".join(command)} ended with {done.returncode}:\n{tail}')
 
 
+class Records:
+    """Metrics of rows, one per line of a JSON file beside the plan, so that versions merge.
+
+    Processes may share it. A row is known by its configs, options and seed, not by paths.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        return json.loads(self.path.read_text()) if self.path.is_file() else {}
+
+    def add(self, key: str, record: dict[str, Any]) -> None:
+        with FileLock(self.path.with_suffix('.lock')):
+            records = {**self.read(), key: record}
+            order = sorted(records, key=lambda one: (records[one]['name'], records[one]['seed']))
+            lines = (f'{json.dumps(one)}: {json.dumps(records[one])}' for one in order)
+            part = self.path.with_suffix('.part')
+            part.write_text('{\n' + ',\n'.join(lines) + '\n}\n')
+            part.replace(self.path)
+
+
 class Table:
     """Everything of one file below one working folder."""
 
@@ -120,20 +148,19 @@ class Table:
         self,
         path: Path,
         work_dir: Path,
-        seeds: list[int],
         training: dict[str, Any] | None = None,
         report: bool = False,
     ) -> None:
         self.plan = read_plan(path)
         self.runs: dict[str, Run] = self.plan['runs']
-        self.training = training or {}  # options of every training
+        self.training = training or {}  # options of every training; not part of its key
         self.report = report  # nothing is run
         self.work_dir = work_dir / path.parent.name
-        self.seeds = seeds
         self.prepared: set[str] = set()
+        self.records = Records(path.with_suffix('.json'))
 
     def folder(self, run: Run, seed: int) -> Path:
-        return self.work_dir / run.name / f'seed{run.seed(self.seeds, seed)}'
+        return self.work_dir / run.name / f'seed{run.seed(seed)}'
 
     def checkpoint(self, name: str, seed: int) -> Path:
         """The last checkpoint of a finished run."""
@@ -155,6 +182,17 @@ class Table:
         """The runs whose checkpoints the options name."""
         found = (re.fullmatch(r'\{(\w+)\}', str(value)) for value in options.values())
         return [match[1] for match in found if match]
+
+    def key(self, name: str, seed: int) -> str:
+        """Tells a training from others: its config, options and seed, and those it starts from."""
+        run = self.runs[name]
+        options = {**run.options, 'randomness.seed': run.seed(seed)}
+        before = [self.key(other, seed) for other in self.needs(run.options)]
+        if run.prepare is not None:
+            step = self.plan['prepare'][run.prepare]
+            before.append(short_hash(json.dumps(step, sort_keys=True)))
+            before += [self.key(other, 0) for other in self.needs(step['arguments'])]
+        return '-'.join([digest(run.config, options), *before])
 
     def prepare(self, name: str) -> bool:
         """Run the tool that makes what a training reads; False if it has to wait for a run."""
@@ -178,19 +216,17 @@ class Table:
         run = self.runs[name]
         if not all(self.train(other, seed) for other in self.needs(run.options)):
             return False
-        own = run.seed(self.seeds, seed)
+        own = run.seed(seed)
         folder = self.folder(run, seed)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(folder / '.lock', timeout=0):
                 options = {**self.training, **self.options(run.options, seed)}
                 options['randomness.seed'] = own
-                record, key = folder / 'trained.json', digest(run.config, options)
+                record, key = folder / 'trained.json', self.key(name, seed)
                 known = json.loads(record.read_text()) if record.is_file() else {}
                 if known.get('config') == key and 'seconds' in known:
                     return True
-                if self.report:
-                    return False
                 # The same config goes on where it was cut off; another one starts anew.
                 resume = ['--resume'] if known.get('config') == key else []
                 record.write_text(json.dumps(dict(config=key)))
@@ -204,34 +240,33 @@ class Table:
                 record.write_text(json.dumps(dict(config=key, seconds=round(seconds))))
                 print(f'  {seconds / 60:.1f} minutes', flush=True)
         except Timeout:
-            if not self.report:
-                print(f'train {name}, seed {own}: another process is at it', flush=True)
+            print(f'train {name}, seed {own}: another process is at it', flush=True)
             return False
         return True
 
     def test(self, row: dict[str, Any], seed: int) -> dict[str, float] | None:
         """Metrics of a row; None if its training is not done."""
         run = self.runs.get(row.get('run'))
-        if run is not None and not self.train(run.name, seed):
-            return None
         config = row.get('config') or run.config
         options = {**row.get('options', {}), 'randomness.seed': seed}
+        key = digest(config, options) + (f'-{self.key(run.name, seed)}' if run else '')
+        known = self.records.read().get(key)
+        if known is not None:
+            return known['metrics']
+        if self.report or (run is not None and not self.train(run.name, seed)):
+            return None
+        print(f'test {row["name"]}, seed {seed}', flush=True)
         folder = self.folder(run, seed) if run else self.work_dir / 'untrained' / f'seed{seed}'
-        key = digest(config, options)
-        if run is not None:
-            key += '-' + json.loads((folder / 'trained.json').read_text())['config']
-        record = folder / 'tests' / f'{key}.json'
-        if not record.is_file():
-            if self.report:
-                return None
-            print(f'test {row["name"]}, seed {seed}', flush=True)
-            checkpoint = self.checkpoint(run.name, seed) if run else self.untrained(config, folder)
-            place = folder / 'tests' / key
-            arguments = [str(config_path(config)), str(checkpoint), '--work-dir', str(place)]
-            call('test.py', arguments, options, folder / 'test.log')
-            metrics = newest_metrics(place)
-            record.write_text(json.dumps(dict(name=row['name'], **metrics), indent=1))
-        return json.loads(record.read_text())
+        checkpoint = self.checkpoint(run.name, seed) if run else self.untrained(config, folder)
+        place = folder / 'tests' / key
+        arguments = [str(config_path(config)), str(checkpoint), '--work-dir', str(place)]
+        call('test.py', arguments, options, folder / 'test.log')
+        metrics = newest_metrics(place)
+        record = dict(name=row['name'], seed=seed, metrics=metrics)
+        if run is not None and self.training:
+            record['train_options'] = self.training
+        self.records.add(key, record)
+        return metrics
 
     def untrained(self, config: str, folder: Path) -> Path:
         """A checkpoint of the model as it is initialised."""
@@ -301,7 +336,8 @@ def main(arguments: list[str] | None = None) -> int:
         '--train-options',
         nargs='+',
         action=DictAction,
-        help='key=value for every training, e.g. optim_wrapper.type=mmclip.BFloat16OptimWrapper',
+        help='key=value for every training, what makes it faster and not another method, e.g. '
+        'optim_wrapper.type=mmclip.BFloat16OptimWrapper; noted beside the metrics',
     )
     parser.add_argument(
         '--report', action='store_true', help='run nothing: the tables of what is done so far'
@@ -309,9 +345,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--no-readme', action='store_true', help='print the tables only')
     options = parser.parse_args(arguments)
     try:
-        table = Table(
-            options.plan, options.work_dir, options.seeds, options.train_options, options.report
-        )
+        table = Table(options.plan, options.work_dir, options.train_options, options.report)
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f'mini_table: {error}', file=sys.stderr)
         return 1

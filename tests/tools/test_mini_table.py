@@ -46,7 +46,7 @@ def tool(tmp_path, monkeypatch):
             (work_dir / 'last_checkpoint').write_text(str(work_dir / 'iter_3.pth'))
         else:
             folder = work_dir / 'now'
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             metrics = {'seg/mIoU': 10.0 + seed, 'seed': seed}
             (folder / 'now.json').write_text(json.dumps(metrics))
 
@@ -95,6 +95,27 @@ def test_a_second_time_nothing_is_run(tool, plan):
     assert tool.calls == []
     assert run(tool, plan, '--seeds', '0', '1') == 0
     assert {call[2] for call in tool.calls} == {1}, 'only the new seed is run'
+
+
+def test_what_is_recorded_beside_the_plan_is_not_measured_again(tool, plan):
+    run(tool, plan, '--seeds', '0')
+    tool.calls.clear()
+    assert tool.main([str(plan), '--work-dir', str(plan.parent / 'elsewhere'), '--seeds', '0']) == 0
+    assert tool.calls == [], 'another working folder: the records stand beside the plan'
+    records = plan.with_suffix('.json')
+    lines = records.read_text().splitlines()
+    assert len(lines) == 4 and '"name": "LSeg", "seed": 0' in lines[1], 'a line each'
+    kept = json.loads(records.read_text())
+    kept.pop(next(key for key, one in kept.items() if one['name'] == 'shuffled'))
+    records.write_text(json.dumps(kept))
+    run(tool, plan, '--seeds', '0')
+    assert [call[:2] for call in tool.calls] == [('test.py', 'lseg_r18_mini_shuffled')]
+    assert sorted(
+        path.name for path in plan.parent.glob('mini_table.*') if path.suffix != '.lock'
+    ) == [
+        'mini_table.json',
+        'mini_table.yml',
+    ]
 
 
 def test_a_changed_config_is_run_anew_and_a_cut_off_training_goes_on(tool, plan):
@@ -198,6 +219,11 @@ def test_options_for_every_training_are_given_to_no_test(tool, plan):
     given = [(call[0], call[3].get('optim_wrapper.type')) for call in tool.calls]
     assert [kind for name, kind in given if name == 'train.py'] == ['Half', 'Half']
     assert {kind for name, kind in given if name == 'test.py'} == {None}
+    records = json.loads(plan.with_suffix('.json').read_text()).values()
+    assert {str(one['train_options']) for one in records} == {"{'optim_wrapper.type': 'Half'}"}
+    tool.calls.clear()
+    assert run(tool, plan, '--seeds', '0') == 0
+    assert tool.calls == [], 'what makes a training faster makes it no other'
 
 
 def test_a_report_runs_nothing_and_shows_what_is_done(tool, plan):
