@@ -261,7 +261,7 @@ class Table:
         place = folder / 'tests' / key
         arguments = [str(config_path(config)), str(checkpoint), '--work-dir', str(place)]
         call('test.py', arguments, options, folder / 'test.log')
-        metrics = newest_metrics(place)
+        metrics = {name: round(value, 5) for name, value in newest_metrics(place).items()}
         record = dict(name=row['name'], seed=seed, metrics=metrics)
         if run is not None and self.training:
             record['train_options'] = self.training
@@ -297,11 +297,12 @@ class Table:
 
 
 def newest_metrics(folder: Path) -> dict[str, float]:
-    """What tools/test.py wrote: ``<time>/<time>.json``."""
+    """What tools/test.py wrote to ``<time>/<time>.json``, but its own pace."""
     files = sorted(path for path in folder.glob('*/*.json') if path.stem == path.parent.name)
     if not files:
         raise RuntimeError(f'tools/test.py left no metrics in {folder}')
-    return json.loads(files[-1].read_text())
+    metrics = json.loads(files[-1].read_text())
+    return {name: value for name, value in metrics.items() if name not in ('time', 'data_time')}
 
 
 def cell(values: list[float]) -> str:

@@ -29,4 +29,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', eta_min=0, by_epoch=False, begin=50, end=400, T_max=350),
 ]
-default_hooks = dict(checkpoint=dict(interval=400))
+default_hooks = dict(checkpoint=dict(interval=400), channels_last=dict(type='mmclip.ChannelsLastHook'))

@@ -1,7 +1,8 @@
 # MiniWorld detection and grounding together (`python tools/make_mini_world.py --out data/mini_world` makes
 # the part 'grounding'): captions with phrases, and captions that mean one thing. Their pictures are not
 # flipped, because captions say 'leftmost'; captions of other pictures are not added, because words like
-# 'star' would often be true.
+# 'star' would often be true. Every phrase of a caption is in its picture, so what is absent is learnt from detection
+# alone: it is three quarters of the mixture (as a third, unseen AP50 was 9 after 1200 iterations, one run).
 _base_ = ['./mini_world_glip.py']
 
 grounding_root = 'data/mini_world/grounding/'
@@ -17,7 +18,8 @@ grounding_pipeline = [
         apart=True),
     dict(type='mmclip.PackGroundingInputs'),
 ]
-detection = {{_base_.train_dataloader.dataset}}
+detection = dict(
+    type='mmengine.RepeatDataset', times=6, dataset={{_base_.train_dataloader.dataset}})
 captions = dict(
     type='mmclip.ODVGDataset',
     data_root=grounding_root,
