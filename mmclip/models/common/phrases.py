@@ -78,8 +78,10 @@ def has_tagger() -> bool:
     return True
 
 
-def tag(caption: str) -> tuple[list[str], list[str]]:
-    """Words and Penn Treebank tags of a caption, by NLTK.
+@lru_cache(maxsize=1)
+def tagger() -> Callable[[str], list[tuple[str, str]]]:
+    """From a caption to its words with their tags; read once, as NLTK's ``pos_tag`` reads its
+    weights at every call.
 
     Raises:
         FileNotFoundError: NLTK or its data are missing; the message names the command.
@@ -87,9 +89,20 @@ def tag(caption: str) -> tuple[list[str], list[str]]:
     if not has_tagger():
         raise FileNotFoundError(f"nouns: NLTK's tagger or its data are missing; {DATA_STEP}")
     import nltk
+    from nltk.tag import PerceptronTagger
 
-    pairs = nltk.pos_tag(nltk.word_tokenize(caption))
-    return [word for word, _ in pairs], [tag for _, tag in pairs]
+    perceptron = PerceptronTagger()
+    return lambda caption: perceptron.tag(nltk.word_tokenize(caption))
+
+
+def tag(caption: str) -> tuple[list[str], list[str]]:
+    """Words and Penn Treebank tags of a caption, by NLTK.
+
+    Raises:
+        FileNotFoundError: As :func:`tagger`.
+    """
+    pairs = tagger()(caption)
+    return [word for word, _ in pairs], [kind for _, kind in pairs]
 
 
 @lru_cache(maxsize=1)

@@ -1,5 +1,8 @@
 """Nouns and phrases from recorded tags and from word lists, and the prompts made of them."""
 
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 
@@ -74,6 +77,36 @@ def test_the_package_s_own_list():
     assert find('Two dogs on a small boat under the sky') == ['dogs', 'boat', 'sky']
 
 
+@pytest.fixture
+def no_tagger_yet():
+    phrases.tagger.cache_clear()
+    yield
+    phrases.tagger.cache_clear()
+
+
+@pytest.mark.usefixtures('no_tagger_yet')
+def test_the_tagger_is_read_once(monkeypatch):
+    built = []
+
+    class PerceptronTagger:
+        def __init__(self):
+            built.append(self)
+
+        def tag(self, words):
+            return [(word, 'NN') for word in words]
+
+    nltk, tags = ModuleType('nltk'), ModuleType('nltk.tag')
+    nltk.word_tokenize, tags.PerceptronTagger = str.split, PerceptronTagger
+    monkeypatch.setitem(sys.modules, 'nltk', nltk)
+    monkeypatch.setitem(sys.modules, 'nltk.tag', tags)
+    looked = []
+    monkeypatch.setattr(phrases, 'has_tagger', lambda: looked.append(1) or True)
+    find = noun_finder('nltk')
+    assert [find(caption) for caption in ('red dog', 'cat')] == [['red', 'dog'], ['cat']]
+    assert len(built) == len(looked) == 1
+
+
+@pytest.mark.usefixtures('no_tagger_yet')
 def test_without_a_tagger_the_list_is_taken_and_nltk_is_asked_for_by_name(monkeypatch):
     monkeypatch.setattr(phrases, 'has_tagger', lambda: False)
     assert noun_finder('auto')('a dog that runs') == ['dog']

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from mmclip.models.common import phrases
 from mmclip.models.glip import noun_phrases
 from mmclip.models.glip.noun_phrases import grammar_spans, listed_spans, phrase_finder
 
@@ -65,6 +66,7 @@ def test_bad_sources(monkeypatch):
         phrase_finder('no_such_words')
     with pytest.raises(ValueError, match='no word'):
         phrase_finder([])
+    phrases.tagger.cache_clear()
     monkeypatch.setitem(sys.modules, 'nltk', None)
     monkeypatch.setattr(noun_phrases, 'has_tagger', lambda: False)
     assert phrase_finder('auto').words
