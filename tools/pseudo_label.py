@@ -1,6 +1,6 @@
 """Labels image-caption pairs with boxes: a teacher grounds the noun phrases of their captions.
 
-    python tools/pseudo_label.py configs/glip/glip_c_swin-t_fusion_objects365_goldg.py glip_c.pth \\
+    python tools/pseudo_label.py configs/glip/glip_c_swin-t_o365_goldg.py glip_c.pth \\
         --shards 'data/cc3m/{00000..00331}.tar' --out data/cc3m_glip_c
 
 Shards are WebDataset's: key.jpg and key.txt. For each, --out gets one ODVG file of the same name;
@@ -18,7 +18,8 @@ otherwise from a list of words (--phrases).
 Run the command in as many processes as you like (torchrun, srun, a Slurm array): shard i belongs
 to process i mod all. A run that was cut off goes on with the shards that have no file. The bytes
 depend neither on the number of processes nor on interruptions. At the end it says the rate and what
-a million pairs cost; --dry-run 100 measures that and writes nothing.
+a million pairs cost; --dry-run 100 measures that and writes nothing. Shards that cannot be read to
+their end get no file; the command goes on and ends with status 1.
 """
 
 import argparse
@@ -132,6 +133,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(summary(total, place[1], options.price))
     left = len(missing_shards(options.out, shards))
     print(f'{options.out}: {len(shards) - left} of {len(shards)} shards are labelled')
+    if total.damaged:
+        sys.exit(f'pseudo_label: {total.damaged} shards are damaged, see above')
 
 
 if __name__ == '__main__':

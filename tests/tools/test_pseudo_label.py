@@ -1,5 +1,6 @@
 """tools/pseudo_label.py: contents, several processes, interruptions, bad input."""
 
+import gzip
 import importlib.util
 import io
 import json
@@ -185,6 +186,51 @@ def test_an_interrupted_run_goes_on(tool, data, labels, tmp_path, monkeypatch, c
     assert content(out) == content(labels)
     assert (out / 's0.jsonl').stat().st_mtime_ns == before
     assert '3 of 3 shards are labelled' in capsys.readouterr().out
+
+
+def test_a_thin_picture_is_broken_not_the_run(tool, data, tmp_path, capsys):
+    line = io.BytesIO()
+    Image.new('RGB', (300, 1)).save(line, 'PNG')  # 80 x 0 after the resize
+    thin = (line.getvalue(), 'a red square')
+    write_shard(tmp_path / 't0.tar', [thin, (picture('red'), 'a red square'), thin, thin])
+    given = arguments(data, tmp_path / 'out')
+    given[3] = str(tmp_path / 't0.tar')
+    tool.main(given)
+    assert [one['filename'] for one in lines(tmp_path / 'out/t0.jsonl')] == ['t0.tar/001.png']
+    assert '4 pairs, 1 with boxes' in (said := capsys.readouterr().out) and '3 broken' in said
+
+
+def test_a_pipeline_that_prepares_nothing_is_an_error(tool, data, tmp_path, monkeypatch):
+    monkeypatch.setitem(tool.label_shard.__globals__, 'ALL_BROKEN', 2)
+    monkeypatch.setattr(tool.Teacher, 'prepare', lambda self, pair: 1 / 0)
+    with pytest.raises(ValueError, match='2 pairs of .*s2.tar none can be prepared'):
+        tool.main(arguments(data, tmp_path, shards='s2.tar'))
+
+
+@pytest.mark.parametrize('kept', [512 * 3 + 40, 512 * 4, 100, 0])  # in a picture, between, none
+def test_a_shard_that_is_cut_off_gets_no_file(tool, data, labels, tmp_path, kept):
+    for name in ('s0', 's1', 's2'):
+        (tmp_path / f'{name}.tar').write_bytes((data / f'{name}.tar').read_bytes())
+    whole = (data / 's0.tar').read_bytes()
+    (tmp_path / 's0.tar').write_bytes(whole[:kept])
+    given = arguments(data, tmp_path / 'out')
+    given[3] = str(tmp_path / 's{0..2}.tar')
+    with pytest.raises(SystemExit, match='1 shards are damaged'):
+        tool.main(given)
+    assert sorted(content(tmp_path / 'out')) == ['meta.json', 's1.jsonl', 's2.jsonl']
+    (tmp_path / 's0.tar').write_bytes(whole)
+    tool.main(given)
+    assert content(tmp_path / 'out') == content(labels)
+
+
+def test_a_compressed_shard_that_is_cut_off_gets_no_file(tool, data, tmp_path):
+    whole = gzip.compress((data / 's2.tar').read_bytes())
+    (tmp_path / 's2.tar.gz').write_bytes(whole[: len(whole) // 2])
+    given = arguments(data, tmp_path / 'out')
+    given[3] = str(tmp_path / 's2.tar.gz')
+    with pytest.raises(SystemExit, match='1 shards are damaged'):
+        tool.main(given)
+    assert sorted(content(tmp_path / 'out')) == ['meta.json']
 
 
 def test_scores_must_exceed_the_threshold(tool, data, tmp_path):

@@ -2,15 +2,20 @@
 
 One file per shard, whole or absent, that depends on nothing but its shard: any number of processes
 that share the folder make the same bytes, and a run that was cut off goes on with what is missing.
+A broken picture is left out and counted; of a shard that is cut off nothing is written, since its
+file would say that it is done.
 """
 
 import hashlib
 import io
 import json
+import logging
 import os
+import tarfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +25,7 @@ import torch
 import webdataset as wds
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from PIL import Image
 
@@ -35,6 +41,13 @@ META = 'meta.json'
 PICTURES = ('jpg', 'jpeg', 'png', 'webp')
 # Steps of a test pipeline that do not apply: the picture is here, and the text is a caption.
 LEFT_OUT = ('LoadImage', 'LoadAnnotations', 'Grounding', 'Pack')
+ARCHIVE_ERRORS = (tarfile.TarError, zlib.error, OSError, EOFError)
+END_MARK = 1024  # zeros that end an archive
+ALL_BROKEN = 100  # so many pairs of which none can be prepared: the pipeline is at fault
+
+
+class DamagedShard(ValueError):
+    """A shard that cannot be read to its end."""
 
 
 @dataclass
@@ -44,6 +57,7 @@ class Counts:
     pairs: int = 0
     broken: int = 0
     without_phrase: int = 0
+    damaged: int = 0  # shards, whose pairs are not counted
     labelled: int = 0
     boxes: int = 0
     seconds: float = 0.0
@@ -134,12 +148,22 @@ class Teacher:
 
 
 def read_pairs(shard: str, find: Callable[[str], Sequence[Span]], counts: Counts) -> Iterator[Pair]:
-    """The pairs of a shard that have phrases, in the shard's order."""
+    """The pairs of a shard that have phrases, in the shard's order.
+
+    Raises:
+        DamagedShard: the archive cannot be read to its end.
+    """
+    faults: list[str] = []
 
     def broken(error: Exception) -> bool:
-        counts.broken += 1
-        return True
+        if isinstance(error, ARCHIVE_ERRORS):
+            faults.append(f'{type(error).__name__}: {error.args[0] if error.args else error}')
+        else:  # a name that comes twice
+            counts.broken += 1
+        return not faults
 
+    if _lacks_end(shard):
+        raise DamagedShard(f'shards: {shard} is cut off; get it again')
     stages = wds.SimpleShardList([shard]), wds.tarfile_to_samples(handler=broken)
     for sample in wds.DataPipeline(*stages):
         counts.pairs += 1
@@ -156,6 +180,18 @@ def read_pairs(shard: str, find: Callable[[str], Sequence[Span]], counts: Counts
             continue
         name = f'{Path(shard).name}/{sample["__key__"]}.{key}'
         yield Pair(name, np.ascontiguousarray(picture[:, :, ::-1]), caption, spans)
+    if faults:
+        raise DamagedShard(f'shards: {shard} cannot be read to its end ({faults[0]}); get it again')
+
+
+def _lacks_end(shard: str) -> bool:
+    """Whether a local archive has no end mark; readers do not miss it between two members."""
+    path = Path(shard)
+    if path.suffix != '.tar' or not path.is_file():
+        return False
+    with path.open('rb') as file:
+        file.seek(-min(END_MARK, path.stat().st_size), os.SEEK_END)
+        return any(file.read())
 
 
 def record_of(
@@ -211,7 +247,8 @@ def label_shard(
 ) -> tuple[list[dict], Counts]:
     """Records of a shard's pairs.
 
-    The next batch is prepared by threads while the teacher works. Batches never cross shards.
+    The next batch is prepared by threads while the teacher works. Batches never cross shards. Pairs
+    that cannot be prepared (a picture whose short side rounds to nothing) are broken.
 
     Args:
         shard: Path of a tar file.
@@ -221,29 +258,52 @@ def label_shard(
         batch: Pairs that the teacher sees at once.
         workers: Threads.
         limit: Stop after so many pairs with phrases.
+
+    Raises:
+        DamagedShard: the archive cannot be read to its end.
+        ValueError: of many pairs none can be prepared.
     """
     counts, records, started = Counts(), [], time.perf_counter()
     pairs = read_pairs(shard, find, counts)
     pairs = islice(pairs, limit)
+    errors: list[Exception] = []
+    usable = 0
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        waiting: tuple[list[Pair], list] | None = None
+        waiting: list[tuple[Pair, Future]] = []
 
         def finish() -> None:
-            for pair, found in zip(
-                waiting[0], teacher([f.result() for f in waiting[1]]), strict=True
-            ):
-                record = record_of(pair, *found, min_score)
+            nonlocal usable
+            ready = []
+            for pair, future in waiting:
+                error = future.exception()
+                if isinstance(error, Exception):
+                    errors.append(error)
+                    if len(errors) == 1:
+                        print_log(
+                            f'{pair.name}: {type(error).__name__}: {error}',
+                            'current',
+                            logging.WARNING,
+                        )
+                else:
+                    ready.append((pair, future.result()))
+            usable += len(ready)
+            if not usable and len(errors) >= ALL_BROKEN:
+                raise ValueError(
+                    f'shards: of {len(errors)} pairs of {shard} none can be prepared'
+                ) from errors[0]
+            found = teacher([sample for _, sample in ready]) if ready else []
+            for (pair, _), boxes in zip(ready, found, strict=True):
+                record = record_of(pair, *boxes, min_score)
                 if record is not None:
                     records.append(record)
                     counts.boxes += sum(len(r['bbox']) for r in record['grounding']['regions'])
 
         for group in _batches(pairs, batch):
-            prepared = group, [pool.submit(teacher.prepare, pair) for pair in group]
-            if waiting is not None:
-                finish()
-            waiting = prepared
-        if waiting is not None:
+            prepared = [(pair, pool.submit(teacher.prepare, pair)) for pair in group]
             finish()
+            waiting = prepared
+        finish()
+    counts.broken += len(errors)
     counts.labelled, counts.seconds = len(records), time.perf_counter() - started
     return records, counts
 
@@ -294,13 +354,21 @@ def label_shards(
         shards: Paths of all shards.
         teacher, find, settings: As :func:`label_shard`.
         place: Number of this process and number of all; shard i belongs to process i mod all.
-        report: Called after every shard.
+        report: Called after every shard that is labelled.
+
+    Returns:
+        Of all shards; those that are damaged are said in the log, counted and left without a file.
     """
     total = Counts()
     for number in missing_shards(folder, shards):
         if number % place[1] != place[0]:
             continue
-        records, counts = label_shard(shards[number], teacher, find, **settings)
+        try:
+            records, counts = label_shard(shards[number], teacher, find, **settings)
+        except DamagedShard as error:
+            print_log(str(error), 'current', logging.WARNING)
+            total.damaged += 1
+            continue
         write_lines(labels_path(folder, shards[number]), records)
         total.add(counts)
         report(shards[number], counts)
