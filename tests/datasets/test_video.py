@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
+from mmengine import Config
 
+from mmclip.config_path import config_path
 from mmclip.datasets.transforms.video import (
     FrameResizeCrop,
     SampleSegments,
@@ -27,7 +30,7 @@ def clip(path, levels, *, moments=None, options=None):
         stream.pix_fmt = 'yuv420p'
         for number, level in enumerate(levels):
             frame = av.VideoFrame.from_ndarray(
-                np.full((32, 32, 3), level, np.uint8), format='rgb24'
+                np.zeros((32, 32, 3), np.uint8) + np.uint8(level), format='rgb24'
             )
             frame.pts = number if moments is None else moments[number]
             container.mux(stream.encode(frame))
@@ -155,6 +158,50 @@ def test_resize_keeps_the_short_side_and_the_centre():
     assert FrameResizeCrop(size=None, short_side=20)(dict(imgs=[frame]))['img_shape'] == (20, 40)
     with pytest.raises(ValueError, match='size: 30'):
         FrameResizeCrop(size=30, short_side=20)
+
+
+def test_frames_can_be_written_to_and_repeats_are_their_own(video):
+    frame = np.zeros((40, 80, 3), np.uint8)
+    for config in (
+        dict(type='mmclip.FrameResize', size=10),
+        dict(type='mmclip.FrameResizeCrop', size=10),
+        dict(type='mmclip.FrameResizeCrop', size=None, short_side=20),
+    ):
+        assert TRANSFORMS.build(config)(dict(imgs=[frame]))['imgs'][0].flags.writeable
+    for backend in ('pyav', 'decord'):
+        data = dict(video_reader=open_video(video, backend), frame_inds=np.array([3, 3, 5, 3]))
+        frames = TRANSFORMS.build(dict(type='mmclip.DecodeFrames'))(data)['imgs']
+        frames[0][:] = 0
+        assert levels(frames)[1:] == pytest.approx([LEVELS[3], LEVELS[5], LEVELS[3]], abs=3)
+
+
+def base_video_pipelines():
+    folder = Path(config_path('_base_/datasets/kinetics400_video.py')).parent
+    paths = sorted(folder.glob('*_video.py'))
+    assert len(paths) > 4
+    return [pytest.param(path, id=path.stem) for path in paths]
+
+
+@pytest.mark.parametrize('path', base_video_pipelines())
+def test_clips_pass_every_training_pipeline_and_are_flipped_once(path, tmp_path):
+    steps = Config.fromfile(path).train_dataloader.dataset.pipeline
+    for step in steps:
+        if step['type'] == 'mmaction.Flip':
+            step['flip_ratio'] = 1.0
+    # Dark on the left, and so short that frames are repeated.
+    half = np.repeat(np.array([0, 255], np.uint8), 16)[None, :, None]
+    path = clip(tmp_path / 'short.mp4', [half] * 3)
+    flips = any(step['type'] == 'mmaction.Flip' for step in steps)
+    steps = [step for step in steps if 'RandAugment' not in step['type']]
+    pipeline = [TRANSFORMS.build(step) for step in steps]
+    for _ in range(3):
+        data = dict(filename=str(path), num_segments=8, start_index=0, modality='RGB', label=0)
+        for step in pipeline:
+            data = step(data)
+        frames = data['inputs'].float().mean((1, 2))  # (T, W)
+        assert len(frames) == 8
+        left, right = frames[:, :8].mean(1), frames[:, -8:].mean(1)
+        assert ((left > right) if flips else (left < right)).all()
 
 
 @pytest.mark.parametrize('per_clip', [False, True])

@@ -44,8 +44,14 @@ class DecodeFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Adds ``imgs``, ``original_shape``, ``img_shape``."""
+        numbers = np.asarray(results['frame_inds']).reshape(-1).tolist()
         with results.pop('video_reader') as reader:
-            results['imgs'] = reader.read(np.asarray(results['frame_inds']).reshape(-1).tolist())
+            frames = reader.read(numbers)
+        # Repeats get arrays of their own: MMAction2's Flip works in place, twice is never.
+        results['imgs'], seen = [], set()
+        for frame in frames:
+            results['imgs'].append(frame.copy() if id(frame) in seen else frame)
+            seen.add(id(frame))
         results['original_shape'] = results['img_shape'] = results['imgs'][0].shape[:2]
         return results
 
@@ -142,6 +148,8 @@ class SampleSegments(BaseTransform):
         return results
 
 
+# Pictures go back to frames by np.array, which copies: a view of a picture cannot be written to,
+# and MMAction2's Flip writes.
 def _as_picture(frame: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(frame))
 
@@ -178,9 +186,9 @@ class FrameResizeCrop(BaseTransform):
         if short != self.short_side:
             picture = picture.resize(new, Image.Resampling.BICUBIC)
         if self.size is None:
-            return np.asarray(picture)
+            return np.array(picture)
         left, top = (round((side - self.size) / 2) for side in picture.size)
-        return np.asarray(picture.crop((left, top, left + self.size, top + self.size)))
+        return np.array(picture.crop((left, top, left + self.size, top + self.size)))
 
 
 @TRANSFORMS.register_module()
@@ -200,7 +208,7 @@ class FrameResize(BaseTransform):
         """Changes ``imgs`` and ``img_shape``."""
         square = (self.size, self.size)
         results['imgs'] = [
-            np.asarray(_as_picture(frame).resize(square, Image.Resampling.BILINEAR))
+            np.array(_as_picture(frame).resize(square, Image.Resampling.BILINEAR))
             for frame in results['imgs']
         ]
         results['img_shape'] = square
