@@ -1,8 +1,10 @@
 """Reads chosen frames of a video exactly: by PyAV, or by decord."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
@@ -10,13 +12,59 @@ from mmengine.logging import print_log
 BACKENDS = ('pyav', 'decord')
 _INSTALL = '`pip install av` (or mmclip[video]) brings it'
 
+# Containers that keep an index by moments of presentation. Elsewhere a jump may land behind its aim
+# (MPEG-TS and -PS), or the moments of packets are not those of frames (AVI with B-frames).
+_SEEKABLE = {'mov', 'mp4', 'matroska', 'webm', 'flv'}
 
-class PyAVReader:
+
+class VideoReader:
+    """What the readers share: the file is closed at the end of a ``with``, frames have moments."""
+
+    num_frames: int
+
+    def close(self) -> None:
+        """Close the file."""
+        raise NotImplementedError
+
+    def __enter__(self) -> 'VideoReader':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _seconds(self) -> np.ndarray | None:
+        """(num_frames,) when each frame is shown, in order; None if the file does not tell."""
+        raise NotImplementedError
+
+    @cached_property
+    def moments(self) -> np.ndarray | None:
+        """(num_frames,) seconds from the first frame on, rising; None if the file tells none."""
+        seconds = self._seconds()
+        if seconds is None or (np.diff(seconds) <= 0).any():  # decord on an AVI, e.g.
+            return None
+        return seconds - seconds[0]
+
+    @cached_property
+    def varies(self) -> bool:
+        """Whether the frame rate does: some frame is further than one from its even place."""
+        if self.moments is None or self.num_frames < 3:
+            return False
+        even = np.linspace(0, self.moments[-1], self.num_frames)
+        return bool(np.abs(self.moments - even).max() > even[1])
+
+    def number_at(self, seconds: np.ndarray) -> np.ndarray:
+        """Numbers of the frames that are seen at some times, in seconds from the first frame on."""
+        # Moments are multiples of a tick: a hair more than the time itself finds the equal one.
+        return np.searchsorted(self.moments, np.asarray(seconds) + 1e-6, side='right') - 1
+
+
+class PyAVReader(VideoReader):
     """Frames by number, in the order in which they are shown, whatever the frame rate does.
 
     The file is walked through once without decoding: that counts the frames (headers often lie) and
     tells the moment of each and where decoding may start. Reading jumps to the nearest such place
-    and decodes no more than it must.
+    and decodes no more than it must, in containers that allow it; others are decoded from the
+    start. Frames are turned as the file says (phones film sideways).
 
     Args:
         path: A video file.
@@ -50,6 +98,9 @@ class PyAVReader:
             raise ValueError(
                 f'filename: {path} holds no frame: its length is zero or it is cut off'
             )
+        self._number_of = {moment: number for number, moment in enumerate(self._moments)}
+        formats = set(self._container.format.name.split(','))
+        self._seeks = bool(formats & _SEEKABLE) and len(self._number_of) == len(self._moments)
 
     def _walk(self) -> tuple[list[int], list[int]]:
         """Moments of all frames in order, and of those where decoding may start."""
@@ -80,15 +131,14 @@ class PyAVReader:
             rate = (len(self._moments) - 1) / seconds if seconds else 0
         return float(rate or 0)
 
+    def _seconds(self) -> np.ndarray | None:
+        if self._moments[0] is None:
+            return None
+        return np.array(self._moments) * float(self._stream.time_base)
+
     def close(self) -> None:
         """Close the file."""
         self._container.close()
-
-    def __enter__(self) -> 'PyAVReader':
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
         """Frames as RGB uint8 (H, W, 3), in the order asked for; equal numbers share one array.
@@ -107,7 +157,9 @@ class PyAVReader:
             raise ValueError(
                 f'numbers: {wanted[0]} to {wanted[-1]}; {self.path} has {self.num_frames} frames'
             )
-        found = self._decode(wanted) if self._moments[0] is not None else self._in_order(wanted)
+        found = self._jumping(wanted) if self._seeks else {}
+        if len(found) < len(wanted):  # no jumps, or one has landed wrong
+            found = self._in_order(wanted) | found
         if wanted and not found:
             raise ValueError(f'filename: no frame of {self.path} can be decoded')
         lost = [number for number in wanted if number not in found]
@@ -123,8 +175,7 @@ class PyAVReader:
                 found[number] = found[max(before) if before else min(found)]
         return [found[int(number)] for number in numbers]
 
-    def _decode(self, wanted: list[int]) -> dict[int, np.ndarray]:
-        number_of = {moment: number for number, moment in enumerate(self._moments)}
+    def _jumping(self, wanted: list[int]) -> dict[int, np.ndarray]:
         found, left = {}, list(wanted)
         while left:
             target = self._moments[left[0]]
@@ -132,11 +183,11 @@ class PyAVReader:
             try:
                 self._container.seek(start, stream=self._stream)
                 for frame in self._container.decode(self._stream):
-                    number = number_of.get(frame.pts)
+                    number = self._number_of.get(frame.pts)
                     while left and number is not None and left[0] < number:
                         left.pop(0)  # lost
                     if left and number == left[0]:
-                        found[left.pop(0)] = frame.to_ndarray(format='rgb24')
+                        found[left.pop(0)] = _picture(frame)
                         if not left or self._jump_pays(number, left[0]):
                             break
                 else:
@@ -151,23 +202,43 @@ class PyAVReader:
         return any(low < start <= high for start in self._starts)
 
     def _in_order(self, wanted: list[int]) -> dict[int, np.ndarray]:
-        self._container.close()
         import av
 
+        self._container.close()
         self._container = av.open(self.path)
-        found, chosen = {}, set(wanted)
-        try:
-            for number, frame in enumerate(self._container.decode(video=0)):
-                if number in chosen:
-                    found[number] = frame.to_ndarray(format='rgb24')
-                if number >= wanted[-1]:
+        self._stream = self._container.streams.video[0]
+        found, chosen, count = {}, set(wanted), 0
+        for frame in self._all_frames():
+            # By its moment where that tells frames apart: damage then leaves a gap and no shift.
+            number = self._number_of.get(frame.pts) if self._seeks else count
+            count += 1
+            if number in chosen:
+                found[number] = _picture(frame)
+                if len(found) == len(chosen):
                     break
-        except self._errors:
-            pass
         return found
 
+    def _all_frames(self) -> Iterator:
+        """Frames from the first to the last, past packets that are damaged."""
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    frames = packet.decode()
+                except self._errors:
+                    continue
+                yield from frames
+        except self._errors:
+            return  # cut off
 
-class DecordReader:
+
+def _picture(frame: Any) -> np.ndarray:
+    """A frame of PyAV as RGB, turned as its file says (counterclockwise, in quarters)."""
+    picture = frame.to_ndarray(format='rgb24')
+    quarters = round(getattr(frame, 'rotation', 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture
+
+
+class DecordReader(VideoReader):
     """The same by decord, which is faster on long videos and less exact on odd ones.
 
     Args:
@@ -198,15 +269,12 @@ class DecordReader:
         """As :attr:`PyAVReader.frame_rate`."""
         return float(self._reader.get_avg_fps())
 
+    def _seconds(self) -> np.ndarray | None:
+        return self._reader.get_frame_timestamp(np.arange(self.num_frames))[:, 0].astype(float)
+
     def close(self) -> None:
         """Close the file."""
         self._reader = None
-
-    def __enter__(self) -> 'DecordReader':
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
         """As :meth:`PyAVReader.read`."""

@@ -125,6 +125,27 @@ def test_a_variable_frame_rate_is_sampled_over_the_whole_video(tmp_path):
     assert len(numbers) == 4 and numbers[0] == 0 and numbers[-1] >= 26
 
 
+def test_the_seconds_of_a_variable_frame_rate_are_those_of_its_frames(tmp_path):
+    # Twenty frames in the first two seconds, then one a second: two and a half a second on average.
+    path = clip(tmp_path / 'vfr.mp4', moments=[*range(20), *range(20, 120, 10)])
+
+    def numbers(start=None, end=None, per_second=1):
+        data = dict(filename=str(path), start=start, end=end)
+        settings = dict(type='mmclip.SampleBySecond', per_second=per_second, max_frames=99)
+        for step in (PIPELINE[0], settings):
+            data = TRANSFORMS.build(step)(data)
+        data['video_reader'].close()
+        return data['frame_inds'].tolist()
+
+    assert numbers() == [0, 10, *range(20, 30)]
+    assert numbers(1, 4) == [10, 20, 21, 22]
+    assert numbers(1, 3, per_second=2) == [10, 15, 20, 21]  # no frame twice
+    assert numbers(1, 3, per_second=0) == [*range(10, 20), 20, 21]
+    assert numbers(10, 40) == [28, 29]
+    with pytest.raises(ValueError, match='second 50 to 60'):
+        numbers(50, 60)
+
+
 def test_a_video_shorter_than_the_frames_asked_for(tmp_path):
     path = clip(tmp_path / 'short.mp4', LEVELS[:3])
     data = dict(filename=str(path), texts=['x'])

@@ -13,6 +13,7 @@ import torch
 from mmaction.structures import ActionDataSample
 from mmcv.transforms import BaseTransform
 
+from mmclip.datasets.video_reader import VideoReader
 from mmclip.registry import TRANSFORMS
 
 CUTS = ('uniform', 'head', 'tail')
@@ -51,6 +52,30 @@ def frames_by_second(
     return numbers[numbers < num_frames]
 
 
+def frames_by_moment(
+    reader: VideoReader,
+    per_second: int = 1,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+) -> np.ndarray:
+    """As :func:`frames_by_second` of a video whose frame rate varies: what is seen at these times.
+
+    The official rule takes the average rate, which puts a second of such a video anywhere.
+
+    Args:
+        reader: With moments.
+        per_second, start, end: As :func:`frames_by_second`.
+    """
+    length = reader.moments[-1]
+    first, last = int(start or 0), int(length if end is None else min(end, length))
+    if not per_second:
+        inside = (reader.moments >= first) & (reader.moments < last + 1)
+        return inside.nonzero()[0]
+    times = first + np.arange(max(0, last + 1 - first) * per_second) / per_second
+    return np.unique(reader.number_at(times[times <= length + 1e-6]))
+
+
 def cut_frames(count: int, max_frames: int, cut: str = 'uniform') -> np.ndarray:
     """Which of n frames are taken if at most ``max_frames`` may be: (min(n, max_frames),) places.
 
@@ -70,8 +95,8 @@ def cut_frames(count: int, max_frames: int, cut: str = 'uniform') -> np.ndarray:
 class SampleBySecond(BaseTransform):
     """Chooses frames by the second (:func:`frames_by_second`) and cuts what is too many.
 
-    A shorter video gives fewer frames: they are padded in the batch and masked. The frame rate is
-    the file's; where it varies, its average.
+    A shorter video gives fewer frames: they are padded in the batch and masked. Where the frame
+    rate varies, the moments of the frames count (:func:`frames_by_moment`).
 
     Args:
         per_second: Frames of each second; 0: all.
@@ -105,13 +130,13 @@ class SampleBySecond(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Adds ``frame_inds`` (n,), ``clip_len`` 1, ``num_clips`` n, ``frame_interval``."""
         start, end = results.get('start'), results.get('end')
-        numbers = frames_by_second(
-            results['total_frames'],
-            results['video_reader'].frame_rate,
-            self.per_second,
-            start=start,
-            end=end,
-        )
+        reader = results['video_reader']
+        if reader.varies:
+            numbers = frames_by_moment(reader, self.per_second, start=start, end=end)
+        else:
+            numbers = frames_by_second(
+                results['total_frames'], reader.frame_rate, self.per_second, start=start, end=end
+            )
         if not len(numbers):
             name = results.get('filename', 'the video')
             raise ValueError(f'filename: {name} has no frame from second {start} to {end}')
