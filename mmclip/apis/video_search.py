@@ -14,9 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmclip.checkpoint import read_state_dict
 from mmclip.config_path import config_path
+from mmclip.datasets.video_reader import VIDEO_ENDINGS
 from mmclip.models.common.clip_loading import state_hash
-
-VIDEO_ENDINGS = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.flv', '.wmv')
 
 
 def list_videos(source: str | Path) -> list[str]:

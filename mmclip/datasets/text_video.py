@@ -9,6 +9,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mmclip.datasets.video_reader import VIDEO_ENDINGS
+
 HELP = (
     'docs/en/datasets.md says where each data set comes from; `python tools/make_mini_world.py '
     '--out data/mini_world` makes MiniWorld'
@@ -33,6 +35,9 @@ class Clip(NamedTuple):
 class VideoFolder:
     """Finds videos by name below a folder, which is walked through once.
 
+    Files that lie beside a video under its name (thumbnails, descriptions, parts of a download) are
+    none: only names with an ending of a video stand for a name without, or with another one.
+
     Args:
         folder: Sub-folders count.
     """
@@ -46,7 +51,8 @@ class VideoFolder:
             for name in sorted(names):
                 path = os.path.join(root, name)
                 self._by_name.setdefault(name, path)
-                self._by_stem.setdefault(name.rpartition('.')[0] or name, path)
+                if name.lower().endswith(VIDEO_ENDINGS):
+                    self._by_stem.setdefault(name.rpartition('.')[0], path)
 
     def find(self, video_id: str) -> str | None:
         """The path of a video: by its whole name, by that without its ending, or with another."""

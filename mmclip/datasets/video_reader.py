@@ -10,6 +10,9 @@ import numpy as np
 from mmengine.logging import print_log
 
 BACKENDS = ('pyav', 'decord')
+VIDEO_ENDINGS = (
+    '.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpeg', '.flv', '.wmv', '.ts', '.3gp',
+)  # fmt: skip
 _INSTALL = '`pip install av` (or mmclip[video]) brings it'
 
 # Containers that keep an index by moments of presentation. Elsewhere a jump may land behind its aim

@@ -2,11 +2,13 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from mmclip.datasets.text_video import VideoFolder
 from mmclip.datasets.transforms.text_video import cut_frames, frames_by_second
 from mmclip.registry import DATASETS, TRANSFORMS
 
@@ -286,6 +288,23 @@ def test_ones_own_videos(root):
     (root / 'bad.jsonl').write_text('{"video": "v2"}\n')
     with pytest.raises(ValueError, match='line 1'):
         build('VideoCaptions', root, ann_file='bad.jsonl')
+
+
+def test_files_beside_a_video_are_none(tmp_path):
+    for name in (
+        'a.jpg', 'a.description', 'a.mp4.part', 'a.webm', 'a.webp', 'b.info.json', 'c.json', 'c.TS',
+        'd.avi.jpg', 'd.avi', 'odd.gif',
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes(b'')
+    folder = VideoFolder(tmp_path)
+
+    def found(name):
+        path = folder.find(name)
+        return path and Path(path).name
+
+    assert [found(name) for name in ('a', 'a.mp4', 'v_a', 'c')] == ['a.webm'] * 3 + ['c.TS']
+    assert found('b') is None and found('d') == 'd.avi' and found('odd') is None
+    assert found('odd.gif') == 'odd.gif'  # who names a file means it
 
 
 # -- what can be wrong -----------------------------------------------------------------------------
