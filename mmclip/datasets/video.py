@@ -15,7 +15,7 @@ from mmclip.models.common.class_names import class_names
 from mmclip.registry import DATASETS
 
 _HELP = (
-    'docs/en/methods/action_clip.md says where each data set comes from; `python '
+    'docs/en/datasets.md says where each data set comes from; `python '
     'tools/make_mini_world.py --out data/mini_world` makes MiniWorld'
 )
 
@@ -86,8 +86,8 @@ class VideoList(BaseDataset):
         split_words: Likewise.
         frames: Whether the list is of folders of frames.
         filename_tmpl: Names of the frames' files.
-        multi_label: Whether lines hold any number of labels (Charades); ``label`` is then (K,)
-            multi-hot.
+        multi_label: Whether lines hold any number of labels, or none (Charades); ``label`` is then
+            (K,) multi-hot. A video without a label counts in the mean average precision.
         delimiter: Between the fields; paths may hold spaces when it is a space, but not with
             ``multi_label``.
         splits_file: A json file with ``splits`` (name -> base, novel ...); rows then carry
@@ -191,8 +191,10 @@ class VideoList(BaseDataset):
             fields = line.rsplit(self.delimiter, fixed)
         fields = [field.strip() for field in fields if field.strip()]
         path, numbers = os.path.join(self.data_prefix['video'], fields[0]), fields[1:]
-        if len(numbers) < fixed or not all(number.isdigit() for number in numbers):
+        least = fixed - self.multi_label
+        if len(numbers) < least or not all(number.isdigit() for number in numbers):
             wanted = 'path frames label' if self.frames else 'path label'
+            wanted += ' label ...' if self.multi_label else ''
             raise ValueError(
                 f"ann_file: {where}: expected '{wanted}' between {self.delimiter!r}, got {line!r}"
             )
@@ -204,7 +206,7 @@ class VideoList(BaseDataset):
             row['filename'] = path
         labels = [int(number) for number in numbers]
         count = len(self._metainfo['classes'])
-        if max(labels) >= count:
+        if labels and max(labels) >= count:
             raise ValueError(f'ann_file: {where}: label {max(labels)}, there are {count} classes')
         row['label'] = labels if self.multi_label else labels[0]
         return row

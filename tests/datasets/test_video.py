@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from mmaction.evaluation import AccMetric
 from mmengine import Config
 
 from mmclip.config_path import config_path
@@ -269,11 +270,21 @@ def test_frames_and_several_labels(root):
     info = make(root, ann_file='frames.txt', frames=True).get_data_info(0)
     assert info['frame_dir'].endswith('clips/some/folder') and info['total_frames'] == 120
     assert info['start_index'] == 1 and info['filename_tmpl'].format(7) == 'img_00007.jpg'
-    (root / 'many.txt').write_text('a.mp4 1 0\nb.mp4 1\n')
+    (root / 'many.txt').write_text('a.mp4 1 0\nb.mp4 1\na.mp4\n')
     dataset = make(root, ann_file='many.txt', multi_label=True)
     assert dataset.get_data_info(0)['label'].tolist() == [1, 1]
     assert dataset[0]['data_samples'].gt_label.tolist() == [1, 1]
     assert dataset.get_data_info(1)['label'].tolist() == [0, 1]
+    assert dataset[2]['data_samples'].gt_label.tolist() == [0, 0]  # without an action
+    metric = AccMetric(metric_list='mean_average_precision', metric_options={})
+    for i, scores in ((0, [0.9, 0.8]), (2, [0.1, 0.9])):
+        sample = dataset[i]['data_samples'].set_pred_score(scores)
+        metric.process({}, [sample.to_dict()])
+    # The empty video stands above the other one in class 1: a precision of one half.
+    assert metric.compute_metrics(metric.results)['mean_average_precision'] == 0.75
+    (root / 'many.txt').write_text('some/folder 120\nother\n')
+    with pytest.raises(ValueError, match="line 2: expected 'path frames label label ...'"):
+        make(root, ann_file='many.txt', multi_label=True, frames=True)
 
 
 def test_names(root):
