@@ -36,6 +36,7 @@ def apply() -> None:
     """Apply every remedy that works by import; called by ``import mmclip``."""
     allow_mmengine_checkpoints()
     after_import('mmengine.runner.checkpoint', download_weights_only)
+    after_import('mmengine.runner.checkpoint', read_safetensors)
     after_import('mmaction.utils.dependency', switch_vindlu_off)
     if not any(isinstance(finder, _MissingDRN) for finder in sys.meta_path):
         sys.meta_path.append(_MissingDRN())
@@ -99,6 +100,27 @@ def download_weights_only(module: ModuleType) -> None:
     """
     if not isinstance(module.load_url, functools.partial):
         module.load_url = functools.partial(module.load_url, weights_only=True)
+
+
+def read_safetensors(module: ModuleType) -> None:
+    """Let MMEngine load safetensors files wherever it loads a checkpoint.
+
+    Symptom: ``UnpicklingError`` from ``load_from='weights.safetensors'``.
+    Cause: MMEngine 0.10.7 reads every local file with ``torch.load``.
+    Drop it when MMEngine knows the format.
+    """
+
+    def load_from_safetensors(filename: str, map_location: Any) -> dict:
+        from mmclip.checkpoint import read_state_dict
+
+        device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
+        state = read_state_dict(os.path.expanduser(filename))
+        return dict(state_dict={name: value.to(device) for name, value in state.items()})
+
+    # The prefixes of MMEngine's schemes are regular expressions; those of URLs come first.
+    module.CheckpointLoader.register_scheme(
+        r'.*\.safetensors$', loader=load_from_safetensors, force=True
+    )
 
 
 def switch_vindlu_off(module: ModuleType) -> None:

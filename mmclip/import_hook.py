@@ -14,7 +14,7 @@ class _Watcher(MetaPathFinder):
     """Finds the watched modules by asking the other finders, and adds to what their loaders do."""
 
     def __init__(self) -> None:
-        self.actions: dict[str, Action] = {}
+        self.actions: dict[str, list[Action]] = {}
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
         if name not in self.actions:
@@ -27,12 +27,13 @@ class _Watcher(MetaPathFinder):
         return spec
 
     @staticmethod
-    def _extend(loader: Any, action: Action) -> None:
+    def _extend(loader: Any, actions: list[Action]) -> None:
         execute = loader.exec_module
 
         def execute_then_act(module: ModuleType) -> None:
             execute(module)
-            action(module)
+            for action in actions:
+                action(module)
 
         # On this instance alone: finders make one loader per module.
         loader.exec_module = execute_then_act
@@ -51,6 +52,8 @@ def after_import(name: str, action: Action) -> None:
     if name in sys.modules:
         action(sys.modules[name])
         return
-    _watcher.actions[name] = action
+    actions = _watcher.actions.setdefault(name, [])
+    if action not in actions:
+        actions.append(action)
     if _watcher not in sys.meta_path:
         sys.meta_path.insert(0, _watcher)

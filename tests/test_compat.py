@@ -12,6 +12,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
@@ -273,6 +274,14 @@ def test_after_import_waits_for_the_import_and_keeps_the_loader(fresh_module):
     assert type(module.__loader__).__name__ == 'SourceFileLoader'
     after_import(fresh_module, lambda module: seen.append(2))
     assert seen == [1, 2]
+
+
+def test_two_actions_for_one_module(fresh_module):
+    seen = []
+    after_import(fresh_module, lambda module: seen.append('first'))
+    after_import(fresh_module, lambda module: seen.append('second'))
+    importlib.import_module(fresh_module)
+    assert seen == ['first', 'second']
 
 
 def test_after_import_of_what_is_not_there_is_an_import_error():
@@ -606,3 +615,16 @@ def test_ordered_dicts_of_histories_survive(tmp_path):
     content = OrderedDict(a=HistoryBuffer([1.0, 3.0], [1, 1]))
     torch.save(content, tmp_path / 'a.pth')
     assert torch.load(tmp_path / 'a.pth')['a'].mean() == 2
+
+
+def test_mmengine_loads_safetensors(tmp_path):
+    from mmengine.runner import load_checkpoint
+
+    path = str(tmp_path / 'weights.safetensors')
+    safetensors.torch.save_file(dict(weight=torch.eye(2), bias=torch.ones(2)), path)
+    layer = torch.nn.Linear(2, 2)
+    load_checkpoint(layer, path, map_location='cpu', strict=True)
+    assert torch.equal(layer.weight, torch.eye(2)) and torch.equal(layer.bias, torch.ones(2))
+    (tmp_path / 'weights.safetensors').write_bytes(b'torn')
+    with pytest.raises(ValueError, match='cut off, damaged'):
+        load_checkpoint(layer, path)

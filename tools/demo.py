@@ -7,13 +7,16 @@
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 from mmengine.structures import BaseDataElement
 
 from mmclip.apis import OpenVocabInferencer
-from mmclip.models.common.class_names import known_vocabularies
+from mmclip.datasets.segmentation import label_list
+from mmclip.models.common.class_names import class_names, known_vocabularies
 from mmclip.visualization import montage
 from mmclip.visualization.group_maps import draw_groups
 from mmclip.visualization.word_masks import words_in
@@ -26,8 +29,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', help='weights that belong to the config')
     parser.add_argument(
         '--classes',
-        help="words to look for, 'a,b,c', or a known vocabulary "
-        f"({', '.join(known_vocabularies())}); by default the checkpoint's classes",
+        help="words to look for, 'a,b,c', a file of them (.txt, one per line), or a known "
+        f"vocabulary ({', '.join(known_vocabularies())}); by default the checkpoint's classes",
     )
     parser.add_argument('--prompts', help="template set, or a sentence such as 'a photo of a {}'")
     parser.add_argument(
@@ -56,9 +59,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def read_classes(text: str | None) -> str | list[str] | None:
-    """A known vocabulary's name, or words between commas."""
+    """A known vocabulary's name, a label file (.txt, a word per line), or words between commas."""
     if text is None or text in known_vocabularies():
         return text
+    if text.endswith('.txt'):
+        return list(label_list(text))
     return [word.strip() for word in text.split(',')]
 
 
@@ -87,13 +92,20 @@ def found_in(sample: BaseDataElement) -> list[str]:
     return [f'{n} x {word}' for word, n in words]
 
 
-def set_grouping(test_cfg: dict, args: argparse.Namespace) -> None:
+def set_grouping(model: Any, words: Sequence[str], args: argparse.Namespace) -> None:
     """Background threshold, and whole pictures where groups are asked for."""
+    test_cfg = getattr(model, 'test_cfg', {})
     if (args.groups or args.bg_thresh is not None) and 'bg_thresh' not in test_cfg:
         raise ValueError('--bg-thresh and --groups are for GroupViT; this model has no groups')
     if args.bg_thresh is not None:
         if not 0 <= args.bg_thresh <= 1:
             raise ValueError(f'--bg-thresh {args.bg_thresh}: allowed are 0 (never) to 1')
+        background = model.decode_head.background
+        if words[0] != background:
+            raise ValueError(
+                f'--bg-thresh {args.bg_thresh}: the first word must be the background, e.g. '
+                f"--classes '{background}, {words[0]}'"
+            )
         test_cfg['bg_thresh'] = args.bg_thresh
     if args.groups:
         test_cfg['mode'] = 'whole'  # windows have groups of their own
@@ -103,7 +115,8 @@ def run(args: argparse.Namespace) -> None:
     examples = read_examples(args.examples)
     classes = read_classes(args.classes)
     detect = OpenVocabInferencer(args.config, args.checkpoint, args.device)
-    set_grouping(detect.model.test_cfg if hasattr(detect.model, 'test_cfg') else {}, args)
+    words = class_names(classes) if classes is not None else detect.default_classes
+    set_grouping(detect.model, words, args)
     results = detect(
         args.pictures,
         classes=classes,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,13 @@ class Task:
         load: Transform that takes a picture out of ``results['img']``.
         visualizer: Config of the host's visualizer.
         finish: Keeps what scores high enough and names it: (sample, names, score_thr) -> sample.
+        pads: Whether the host makes pictures of several sizes one batch.
     """
 
     load: str
     visualizer: dict[str, Any]
     finish: Callable[[BaseDataElement, Sequence[str], float], BaseDataElement]
+    pads: bool
 
 
 def _finish_detection(
@@ -60,11 +63,13 @@ TASKS = {
         load='mmdet.LoadImageFromNDArray',
         visualizer=dict(type='mmclip.WordVisualizer', name='mmclip_inferencer'),
         finish=_finish_detection,
+        pads=True,
     ),
     'mmseg': Task(
         load='mmseg.LoadImageFromNDArray',
         visualizer=dict(type='mmclip.WordMaskVisualizer', name='mmclip_inferencer_masks'),
         finish=_finish_segmentation,
+        pads=False,
     ),
 }
 # Transforms of a test pipeline that need annotations.
@@ -191,7 +196,9 @@ class OpenVocabInferencer:
         self, images: Sequence[np.ndarray], pictures: Sequence[Path | np.ndarray]
     ) -> list[BaseDataElement]:
         data = [self.pipeline(dict(img=image, img_id=i)) for i, image in enumerate(images)]
-        samples = self.model.test_step(pseudo_collate(data))
+        samples = []
+        for _, batch in groupby(data, lambda row: self.task.pads or row['inputs'].shape):
+            samples += self.model.test_step(pseudo_collate(list(batch)))
         for sample, picture in zip(samples, pictures, strict=True):
             path = str(picture) if isinstance(picture, Path) else None
             sample.set_metainfo(dict(img_path=path))

@@ -22,9 +22,15 @@ def label_list(classes: str | Sequence[str]) -> tuple[str, ...]:
         path = Path(classes)
         if not path.is_file():
             raise FileNotFoundError(f'classes: there is no label file {path}')
-        lines = path.read_text(encoding='utf-8').splitlines()
+        lines = [line.strip() for line in path.read_text(encoding='utf-8').splitlines()]
+        lines = [line for line in lines if line]
+        if lines and lines[0].split(',')[0].split('\t')[0] == 'Idx':
+            raise ValueError(
+                f'classes: {path} is a table (its first line is {lines[0][:60]!r}), not a name per '
+                "line; the words of LSeg's objectInfo150.txt are classes='ade20k_official'"
+            )
         try:
-            return class_names([line.strip() for line in lines if line.strip()])
+            return class_names(lines)
         except ValueError as error:
             raise ValueError(f'{error} (label file {path})') from error
     return class_names(classes)
@@ -50,7 +56,8 @@ class OpenVocabSegDataset(BaseSegDataset):
         kwargs: The host's.
 
     Raises:
-        ValueError: bad names; a split of a name that is not in the list.
+        ValueError: bad names; a split of a name that is not in the list; an ``ignore_index`` that
+            is a class.
         FileNotFoundError: no label file, or no pictures.
     """
 
@@ -97,6 +104,11 @@ class OpenVocabSegDataset(BaseSegDataset):
         if not rows:
             raise FileNotFoundError(f'data_root: no *{self.img_suffix} in {folder}')
         count = self._kept[0] if self._kept else len(self.metainfo['classes'])
+        if 0 <= self.ignore_index < count:
+            raise ValueError(
+                f'ignore_index: {self.ignore_index} is the value of one of {count} classes; take '
+                '65535 here, for the head, and as seg_pad_val of the preprocessor and the padding'
+            )
         for row in rows:
             row.update(num_classes=count, ignore_index=self.ignore_index)
         return rows

@@ -30,13 +30,13 @@ class ContrastiveBatchHook(Hook):
         print_log(f'each sample is compared with {batch - 1} others', 'current')
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if counts > 1:
-            chunks = getattr(model, 'chunk_hint', f'train_cfg.chunk_size={per_process}')
+            chunks = getattr(model, 'chunk_hint', "the model's chunk_size")
             print_log(
                 f'accumulative_counts={counts}: gradients are accumulated over {counts} batches of '
                 f'{batch}, in each of which samples are compared with each other only; this is not '
                 f'the loss of a batch of {batch * counts}. For that take '
-                f'train_dataloader.batch_size={per_process * counts} and {chunks}: the same '
-                'memory, and the gradients of the whole batch',
+                f'train_dataloader.batch_size={per_process * counts} and, to stay in memory, '
+                f'{chunks} at {per_process}: the gradients of the whole batch',
                 'current',
                 level=30,
             )

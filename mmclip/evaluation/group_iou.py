@@ -38,18 +38,22 @@ class GroupIoU(BaseMetric):
 
     Args:
         ignore_index: Value of pixels that count nowhere.
+        background: If the first class is called so, it is the background.
         kwargs: MMEngine's.
     """
 
     default_prefix = 'group'
 
-    def __init__(self, *, ignore_index: int = 255, **kwargs: Any) -> None:
+    def __init__(
+        self, *, ignore_index: int = 255, background: str = 'background', **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.ignore_index = ignore_index
+        self.background = background
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         names = self.dataset_meta['classes']
-        first = int(names[0] == 'background')
+        first = int(names[0] == self.background)
         for sample in data_samples:
             prediction = sample['pred_sem_seg']['data']
             target = sample['gt_sem_seg']['data'].to(prediction.device)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmclip.datasets.fold_benchmarks import fold_classes
 from mmclip.datasets.fold_segmentation import FoldSegDataset
-from mmclip.datasets.segmentation import OpenVocabSegDataset
+from mmclip.datasets.segmentation import OpenVocabSegDataset, label_list
 from mmclip.datasets.transforms.segmentation import (
     LoadSegMap,
     RandomLongSideCrop,
@@ -91,6 +91,21 @@ def test_label_files(tmp_path):
         dataset(root, classes=str(tmp_path / 'none.txt'))
     with pytest.raises(ValueError, match="more than once: 'cat'"):
         dataset(root, classes=['cat', 'dog'], background_word='cat')
+
+
+def test_the_official_table_of_ade20k_is_no_list_of_words(tmp_path):
+    table = tmp_path / 'ade20k_objectInfo150.txt'
+    table.write_text('Idx,Ratio,Train,Val,Stuff,Name\n1,0.1576,11664,1172,1,wall\n')
+    with pytest.raises(ValueError, match="is a table.*classes='ade20k_official'"):
+        label_list(str(table))
+
+
+def test_an_ignored_value_that_is_a_class(tmp_path):
+    root = folder_of(tmp_path, {'a': np.zeros((4, 4), np.uint8)})
+    names = [f'thing {i}' for i in range(300)]
+    with pytest.raises(ValueError, match='ignore_index: 255 is the value of one of 300 classes'):
+        dataset(root, classes=names)
+    assert dataset(root, classes=names, ignore_index=65535)[0]
 
 
 def test_official_words_of_ade20k_hold_screen_twice():

@@ -36,7 +36,7 @@ def test_accumulation_is_warned_of_with_what_to_do_instead(said):
     (_, info), (warning, level) = said
     assert info == logging.INFO and level == logging.WARNING
     assert 'accumulative_counts=4' in warning and 'not the loss of a batch of 64' in warning
-    assert 'train_dataloader.batch_size=64 and train_cfg.chunk_size=16' in warning
+    assert "batch_size=64 and, to stay in memory, the model's chunk_size at 16" in warning
 
 
 def test_without_accumulation_only_the_batch_is_told(said):

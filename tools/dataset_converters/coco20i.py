@@ -105,7 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
         masks = options.out / 'annotations' / part
         if options.masks is not None:
             masks.parent.mkdir(exist_ok=True)
-            masks.symlink_to((options.masks / part).resolve())
+            if not masks.exists():
+                masks.symlink_to((options.masks / part).resolve())
         else:
             write_masks(options.coco / 'annotations' / f'instances_{part}.json', masks)
     if options.lists:

@@ -145,9 +145,9 @@ class RandomLongSideCrop(BaseTransform):
         """The part before the crop, for a given long side."""
         height, width = results['img'].shape[:2]
         if height > width:
-            size = (int(width * long_side / height + 0.5), long_side)
+            size = (max(1, int(width * long_side / height + 0.5)), long_side)
         else:
-            size = (long_side, int(height * long_side / width + 0.5))
+            size = (long_side, max(1, int(height * long_side / width + 0.5)))
         _resize(results, *size)
         right = max(self.crop_size - size[0], 0)
         bottom = max(self.crop_size - size[1], 0)

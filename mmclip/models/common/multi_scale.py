@@ -97,9 +97,9 @@ def multi_scale_logits(
     for scale in scales:
         long_side = math.ceil(base_size * scale)
         if height > width:
-            size = (long_side, int(width * long_side / height + 0.5))
+            size = (long_side, max(1, int(width * long_side / height + 0.5)))
         else:
-            size = (int(height * long_side / width + 0.5), long_side)
+            size = (max(1, int(height * long_side / width + 0.5)), long_side)
         scaled = _resize(image, size)
         if long_side <= crop_size:
             logits = _with_mirror(network, pad_to(scaled, crop_size, fill), flip)

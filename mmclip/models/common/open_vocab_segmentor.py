@@ -107,4 +107,11 @@ class OpenVocabSegmentor(EncoderDecoder):
                 height, width = seg_logits.shape[2:]
                 frame = (height - top - bottom, width - left - right)
                 sample.set_metainfo(dict(ori_shape=frame))
-        return super().postprocess_result(seg_logits, data_samples)
+        return integer_labels(super().postprocess_result(seg_logits, data_samples))
+
+
+def integer_labels(samples: list) -> list:
+    """Samples with int64 ``pred_sem_seg``; the host's of one word alone are floats."""
+    for sample in samples:
+        sample.pred_sem_seg.data = sample.pred_sem_seg.data.long()
+    return samples

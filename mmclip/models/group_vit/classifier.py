@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 
@@ -71,8 +70,9 @@ class GroupViTClassifier(BaseModel):
                 f"mode: {mode!r}; allowed are 'tensor' and 'predict' (the segmentor is trained)"
             )
         head = self.decode_head
-        pooled = head.image_projector(self.backbone(inputs).pooled)
-        logits = head.scale() * F.normalize(pooled.float(), dim=1) @ head.embeddings().T
+        words = head.embeddings()
+        pooled = head.project(self.backbone(inputs).pooled[:, None], words)[:, 0]
+        logits = head.scale() * pooled @ words.T
         if mode == 'tensor':
             return logits
         samples = data_samples or [BaseDataElement() for _ in range(len(logits))]

@@ -151,6 +151,13 @@ class GroupViTHead(BaseModule):
         self._embeddings: torch.Tensor | None = None
         self.register_load_state_dict_post_hook(lambda module, _: module.forget())
 
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        # Transformers' layout has no second scale, and testing reads the first only.
+        first, second = f'{prefix}logit_scale', f'{prefix}multi_label_logit_scale'
+        if self.multi_label_logit_scale is not None and first in state_dict:
+            state_dict.setdefault(second, state_dict[first].clone())
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     # -- words ----------------------------------------------------------------------------------
 
     @property

@@ -12,6 +12,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from PIL import Image
 
 from mmclip.models.common.cached_gradients import in_chunks
+from mmclip.models.common.open_vocab_segmentor import integer_labels
 from mmclip.models.group_vit.zero_shot import group_maps
 from mmclip.registry import MODELS
 
@@ -35,6 +36,7 @@ class GroupViTSegmentor(EncoderDecoder):
 
     # What mmclip.ContrastiveBatchHook asks for: samples of a batch are compared with each other.
     compares_samples = True
+    chunk_hint = 'model.train_cfg.chunk_size (pictures) and model.decode_head.chunk_size (texts)'
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -54,7 +56,16 @@ class GroupViTSegmentor(EncoderDecoder):
 
     @torch.no_grad()
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """(N, D) L2-normalised features of RGB pictures, resized to the training size."""
+        """(N, D) L2-normalised features of RGB pictures, resized to the training size.
+
+        Raises:
+            ValueError: under early fusion, where a picture has no features without the words.
+        """
+        if self.decode_head.early_fusion is not None:
+            raise ValueError(
+                'examples: with early_fusion features depend on the words that a picture is '
+                'compared with; pictures cannot stand for classes'
+            )
         training = self.training
         self.eval()
         side = self.backbone.img_size
@@ -80,6 +91,12 @@ class GroupViTSegmentor(EncoderDecoder):
     ) -> torch.Tensor:
         """(B, 3, H, W) -> (B, m, K) scores of the classes for each group."""
         return self.decode_head(self.extract_feat(inputs), self.test_cfg.get('bg_thresh', 0.95))
+
+    def postprocess_result(
+        self, seg_logits: torch.Tensor, data_samples: list | None = None
+    ) -> list:
+        """The host's."""
+        return integer_labels(super().postprocess_result(seg_logits, data_samples))
 
     def predict(self, inputs: torch.Tensor, data_samples: list | None = None) -> list:
         """The host's samples with ``pred_sem_seg``, and ``pred_groups`` in mode ``'whole'``."""

@@ -1,5 +1,6 @@
 """LSeg's head: a dense embedding of every pixel, compared with the words of the labels."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ class LSegHead(BaseDecodeHead):
             init_cfg=None,
             **kwargs,
         )
+        self.threshold = math.inf  # one word alone: the host's rule gives it every pixel
         if self.sampler is not None:
             raise ValueError('sampler: LSegHead weighs no pixels; take it out of the config')
         self.two_way = two_way

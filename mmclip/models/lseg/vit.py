@@ -165,6 +165,7 @@ def _build(model: str | dict) -> nn.Module:
         built = timm.create_model(model, pretrained=False, **options)
     except TypeError:  # other architectures do not know these options
         built = None
-    if not isinstance(built, VisionTransformer) or built.cls_token is None:
+    plain = isinstance(built, VisionTransformer) and not hasattr(built.patch_embed, 'backbone')
+    if not plain or built.cls_token is None:
         raise ValueError(f'model: {model!r} is no plain ViT with a class token in timm')
     return built

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
@@ -97,7 +98,7 @@ def test_the_loss_may_look_at_the_middle_of_each_cell_only():
 def test_predict_gives_logits_at_the_size_of_the_picture():
     head = make('UPerHead')
     assert head.predict(maps(), [dict(img_shape=(31, 47))], None).shape == (1, 3, 31, 47)
-    assert head.align_corners is False and head.threshold is None
+    assert head.align_corners is False
 
 
 def test_in_a_segmentor_with_auxiliary_head():
@@ -115,6 +116,7 @@ def test_in_a_segmentor_with_auxiliary_head():
             backbone=dict(type='mmseg.ResNet', depth=18),
             decode_head=dict(type='mmclip.TextDecodeHead', head=fcn, classifier=classifier),
             auxiliary_head=dict(type='mmclip.TextDecodeHead', head=fcn, classifier=classifier),
+            test_cfg=ConfigDict(mode='whole'),
         )
     )
     for one in classifiers_of(model):
@@ -125,6 +127,9 @@ def test_in_a_segmentor_with_auxiliary_head():
     assert [len(one.class_names) for one in classifiers_of(model)] == [2, 2]
     assert model.out_channels == 2
     assert model.eval()(torch.zeros(1, 3, 64, 64)).shape[1] == 2
+    model.set_classes(['cat'])
+    labels = model.predict(torch.zeros(1, 3, 64, 64))[0].pred_sem_seg.data
+    assert labels.dtype == torch.int64 and not labels.any(), 'one word alone gets every pixel'
 
 
 def test_heads_that_end_otherwise_are_refused():

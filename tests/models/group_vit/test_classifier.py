@@ -54,6 +54,25 @@ def test_logits_are_scaled_cosines_of_the_pooled_feature(classifier):
     torch.testing.assert_close(samples[0].pred_scores.sum(), torch.tensor(1.0))
 
 
+@torch.no_grad()
+def test_a_model_with_early_fusion_reads_the_words_here_too(build):
+    parts = {**PARTS, 'decode_head': dict(PARTS['decode_head'], early_fusion={})}
+    model = MODELS.build(
+        dict(
+            type='mmclip.GroupViTClassifier',
+            data_preprocessor=dict(type='mmengine.ImgDataPreprocessor'),
+            **parts,
+        )
+    ).eval()
+    images, head = torch.randn(2, 3, 32, 32), model.decode_head
+    closed = model(images)
+    head.early_fusion.gate.fill_(1.0)
+    words = head.embeddings()
+    pooled = head.project(model.backbone(images).pooled[:, None], words)[:, 0]
+    torch.testing.assert_close(model(images), head.scale() * pooled @ words.T)
+    assert not torch.allclose(model(images), closed)
+
+
 def test_other_words_and_modes(classifier):
     classifier.set_classes(['sheep', 'cat'], prompts='name')
     assert classifier(torch.randn(3, 3, 32, 32)).shape == (3, 2)

@@ -49,6 +49,16 @@ def ours(build, reference):
 
 
 @torch.no_grad()
+def test_a_second_scale_that_transformers_does_not_have_is_the_first(build, reference):
+    model = build(
+        backbone=dict(depths=[2, 1, 1]),
+        decode_head=dict(text=dict(width=16, layers=2, context_length=16), multi_label=3),
+    )
+    model.load_state_dict(convert(reference.state_dict()))
+    head = model.decode_head
+    assert torch.equal(head.multi_label_logit_scale, head.logit_scale)
+
+
 def test_same_features_as_transformers(ours, reference):
     images = torch.randn(3, 3, 32, 32)
     theirs = reference.vision_model(images, output_attentions=True)

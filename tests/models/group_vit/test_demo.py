@@ -52,6 +52,26 @@ def test_a_picture_comes_out_with_its_groups(demo, files, tmp_path, capsys):
     assert 'background' not in capsys.readouterr().out
 
 
+def test_one_word_and_pictures_of_two_sizes(demo, files, tmp_path, capsys):
+    picture, weights = files
+    other = tmp_path / 'other.png'
+    cv2.imwrite(str(other), np.zeros((64, 64, 3), np.uint8))
+    words = tmp_path / 'words.txt'
+    words.write_text('big cat\n')
+    arguments = [picture, str(other), LEAF, weights, '--out-dir', str(tmp_path / 'out'), '--groups']
+    demo.main([*arguments, '--classes', str(words), '--batch-size', '2'])
+    assert capsys.readouterr().out.count('big cat 100 %') == 2
+    assert len(list((tmp_path / 'out').iterdir())) == 4
+
+
+def test_a_threshold_needs_the_word_of_the_background(demo, files, tmp_path):
+    picture, weights = files
+    arguments = [picture, LEAF, weights, '--out-dir', str(tmp_path), '--bg-thresh', '0.5']
+    with pytest.raises(SystemExit, match="--classes 'background, cat'"):
+        demo.main([*arguments, '--classes', 'cat, sofa'])
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_options(demo, files, tmp_path):
     picture, weights = files
     arguments = [picture, LEAF, weights, '--out-dir', str(tmp_path)]

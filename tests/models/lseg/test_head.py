@@ -166,6 +166,14 @@ def test_set_classes_reaches_sliding_windows(make_segmentor):
 
 
 @torch.no_grad()
+def test_one_word_alone_gets_every_pixel(make_segmentor):
+    model = make_segmentor().eval()
+    model.set_classes(['cat'])
+    labels = model.test_step(pictures((64, 64)))[0].pred_sem_seg.data
+    assert labels.dtype == torch.int64 and labels.shape == (1, 64, 64) and not labels.any()
+
+
+@torch.no_grad()
 def test_rescale_false_stays_in_the_frame_of_the_network(make_segmentor):
     model = make_segmentor(test_cfg=dict(mode='whole', rescale=False), head=dict(two_way=True))
     data = pictures((64, 64), class_id=1)
@@ -185,6 +193,18 @@ def test_multi_scale_at_one_scale_is_the_network_itself(make_segmentor):
     a, b = model.test_step(data)[0], whole.test_step(data)[0]
     torch.testing.assert_close(a.seg_logits.data, b.seg_logits.data)
     assert torch.equal(model._black(), torch.full((3,), -1.0))
+
+
+def test_multi_scale_of_a_picture_one_pixel_wide():
+    def network(x):
+        return x[:, :1]
+
+    options = dict(base_size=64, crop_size=64, scales=[0.5, 1.0], flip=True, stride_rate=2 / 3)
+    for size in ((1, 1000), (1000, 1)):
+        logits = multi_scale_logits(
+            network, torch.ones(1, 3, *size), fill=torch.zeros(3), **options
+        )
+        assert logits.shape == (1, 1, *size)
 
 
 def test_multi_scale_adds_the_mirror_image_and_the_scales():
