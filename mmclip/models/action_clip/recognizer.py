@@ -1,7 +1,7 @@
 """ActionCLIP: names what a video shows by comparing it with sentences."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ class ActionCLIP(VideoRecognizer):
         self.class_names: tuple[str, ...] = ()
         self._examples: Any = None
         self._ids: torch.Tensor | None = None
-        self._features: torch.Tensor | None = None
+        self._kept: dict[str, tuple[list, torch.Tensor]] = {}  # name -> versions, features
         if classes is not None:
             self.set_classes(classes)
 
@@ -147,17 +147,18 @@ class ActionCLIP(VideoRecognizer):
         self.forget()
 
     def train(self, mode: bool = True) -> 'ActionCLIP':
-        """Training makes the cached features of the sentences stale."""
+        """Makes the cached features of the sentences stale; a fixed tower stays in eval mode."""
         super().train(mode)
         if self.fix_text:
             self.text.eval()
-        elif mode:
+            self._kept.pop('classes', None)
+        else:
             self.forget()
         return self
 
     def forget(self) -> None:
         """Encode the sentences again when they are next asked for."""
-        self._features = None
+        self._kept = {}
 
     # -- vocabulary --------------------------------------------------------------------------------
 
@@ -174,14 +175,16 @@ class ActionCLIP(VideoRecognizer):
             prompts: Templates; None keeps the present ones.
             examples: Pictures that stand for classes at test time, as
                 :func:`mmclip.models.common.example_pictures.encode_examples`; each is a video of
-                one frame.
+                one frame. Training knows the words alone.
 
         Raises:
             ValueError: bad names or prompts.
         """
         names = class_names(names)
         prompts = self.prompts if prompts is None else prompts
-        if (names, prompts, examples) == (self.class_names, self.prompts, self._examples):
+        # Examples by identity: arrays of pictures do not compare.
+        same = examples is self._examples
+        if same and (names, prompts) == (self.class_names, self.prompts):
             return
         action_prompts(prompts)
         self.class_names, self.prompts, self._examples = names, prompts, examples
@@ -206,19 +209,37 @@ class ActionCLIP(VideoRecognizer):
             self._ids = ids.unflatten(0, (-1, len(self.class_names)))
         return self._ids
 
-    @torch.no_grad()
     def text_features(self) -> torch.Tensor:
-        """(P, K, D) normalised features of all sentences; kept until the weights change."""
-        if self._features is None:
+        """(P, K, D) normalised features of all classes; kept until weights or words change."""
+        if not self._examples:
+            return self._word_features()
+        return self._keep('classes', self, lambda: self._with_examples(self._word_features()))
+
+    def _word_features(self) -> torch.Tensor:
+        return self._keep(
+            'words', self.text, lambda: normalise(self.text.encode_all(self.token_ids()))
+        )
+
+    @torch.no_grad()
+    def _keep(self, name: str, part: nn.Module, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """What ``make`` gives, made anew when a weight of ``part`` has changed.
+
+        In training only what a fixed tower gives is kept: dropout may be on.
+        """
+        # Every change in place, a step of the optimizer too, counts a weight's version up.
+        versions = [None if p.is_inference() else p._version for p in part.parameters()]
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != versions:
             device = self.logit_scale.device
             with torch.autocast(device.type, enabled=False):
-                features = normalise(self.text.encode_all(self.token_ids()))
-                features = self._with_examples(features)
-            self._features = features.to(device)
-        return self._features.to(self.logit_scale.device)
+                kept = versions, make().to(device)
+            if not part.training:
+                self._kept[name] = kept
+        return kept[1].to(self.logit_scale.device)
 
     def _with_examples(self, features: torch.Tensor) -> torch.Tensor:
         """The rows of classes that pictures stand for, in every template."""
+        features = features.clone()
         pictures, with_words = encode_examples(self, self.class_names, self._examples)
         for name, row in pictures.items():
             place, row = self.class_names.index(name), row.to(features)
@@ -279,7 +300,7 @@ class ActionCLIP(VideoRecognizer):
         labels = labels.cpu()
         if self.fix_text:
             device = self.logit_scale.device
-            return self.text_features()[template.to(device), labels.to(device)]
+            return self._word_features()[template.to(device), labels.to(device)]
         pairs, place = torch.unique(torch.stack([template, labels], 1), dim=0, return_inverse=True)
         device = self.logit_scale.device
         features = self.text(ids[pairs[:, 0], pairs[:, 1]].to(device))

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -83,6 +84,71 @@ def test_sentences_are_encoded_once_until_weights_or_words_change(make_model, mo
     assert len(calls) == 4
 
 
+def words(model):
+    """Features of all sentences as the tower makes them now."""
+    ids = model.token_ids()
+    with torch.no_grad():
+        features = F.normalize(model.text(ids.flatten(0, 1)), dim=-1)
+    return features.unflatten(0, ids.shape[:2])
+
+
+@pytest.mark.parametrize('fix_text', [False, True])
+def test_no_way_to_change_weights_leaves_old_features(make_model, samples, fix_text):
+    model = make_model(fix_text=fix_text).eval()
+    frames = torch.randn(2, 4, 3, 16, 16)
+    optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=5.0)
+
+    def step():
+        optimizer.zero_grad()
+        model(frames, samples([0, 1]), mode='loss')['loss_kl'].backward()
+        optimizer.step()
+
+    def check():
+        torch.testing.assert_close(model.text_features(), words(model), atol=1e-5, rtol=1e-5)
+
+    before = model.text_features()
+    step()  # in eval mode: norms frozen by hand, e.g.
+    check()
+    assert torch.equal(before, model.text_features()) == fix_text
+    model.train()
+    model.text_features()  # scores in training mode
+    step()
+    model.eval()
+    check()
+    with torch.no_grad():
+        next(model.text.parameters()).mul_(1.5)
+    check()
+
+
+def test_dropout_of_training_stays_out_of_a_test(make_model):
+    model = make_model().train()
+    model.text.tower.ln_final.register_forward_hook(
+        lambda module, args, out: F.dropout(out, 0.5, module.training)
+    )
+    model.text_features()
+    model.text_features()
+    assert not model._kept
+    model.eval()
+    torch.testing.assert_close(model.text_features(), words(model), atol=1e-5, rtol=1e-5)
+
+
+def test_pictures_as_arrays_can_be_given_twice_and_follow_the_image_tower(make_model):
+    model = make_model(fix_text=True).eval()
+    pictures = dict(running=[np.full((16, 16, 3), 99, np.uint8)])
+    for examples in (pictures, dict(pictures), pictures, pictures):
+        model.set_classes(NAMES, examples=examples)
+    before = model.text_features()
+    assert model.text_features() is model.text_features()
+    with torch.no_grad():
+        for weight in model.video.parameters():
+            weight.add_(torch.randn_like(weight))
+    after = model.text_features()
+    assert not torch.allclose(before[:, 0], after[:, 0])
+    assert torch.equal(before[:, 1:], after[:, 1:])
+    assert torch.equal(after[:, 1:], model._word_features()[:, 1:])
+    assert not torch.allclose(after[:, 0], model._word_features()[:, 0])
+
+
 def test_cached_features_are_those_of_training(make_model):
     model = make_model(prompts=['a {}', 'look, {}']).eval()
     ids = model.token_ids()
@@ -121,8 +187,9 @@ def test_several_labels(make_model, samples):
     hot = [[1.0, 0, 1], [0, 1.0, 0]]
     loss = model(torch.randn(2, 4, 3, 16, 16), samples(hot), mode='loss')['loss_kl']
     assert torch.isfinite(loss)
-    same = model(torch.randn(2, 4, 3, 16, 16), samples([[1.0, 1, 1]] * 2), mode='loss')['loss_kl']
-    assert torch.isfinite(same)
+    for row in ([1.0, 1, 1], [0.0, 0, 0]):
+        same = model(torch.randn(2, 4, 3, 16, 16), samples([row] * 2), mode='loss')['loss_kl']
+        assert torch.isfinite(same)
 
 
 def test_an_empty_batch(make_model):
