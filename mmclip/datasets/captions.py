@@ -31,7 +31,9 @@ class CaptionShards(Dataset):
     MMEngine's Runner wants a length and a sampler, which an iterable data set has not. So this one
     answers ``dataset[place]`` with the **next** sample of its stream, and ``mmclip.ShardSampler``
     counts; batch size, number of workers, epochs and seeds are set where they always are. The order
-    of the samples depends on the seed, the epoch, the number of processes and of workers.
+    of the samples depends on the seed, the epoch, the number of processes and of workers. Asked by
+    plain indices, as in data sets that join several, it takes seed and epoch from
+    ``mmclip.ExactResumeHook``.
 
     Args:
         shards: Paths or addresses, with braces (``'cc3m/{00000..00331}.tar'``), or a list of such.
@@ -67,6 +69,7 @@ class CaptionShards(Dataset):
         self.skipped = 0
         self._stream: Iterator[dict] | None = None
         self._order: tuple[int, int] | None = None
+        self._given: tuple[int, int] | None = None
         self._reader: int | None = None  # process whose share the stream is
         self._owed = 0  # samples of the stream that were left out and are still to be read
 
@@ -88,13 +91,20 @@ class CaptionShards(Dataset):
         self._owed = 0
         return self.pipeline(self._next())
 
+    def set_order(self, seed: int, epoch: int) -> None:
+        """What decides the order for places that are plain indices."""
+        self._given = seed, epoch
+
     def skip(self, place: Place | int) -> None:
         """Leave a sample out; nothing is read before the next one that is not left out."""
         self._turn_to(place)
         self._owed += 1
 
     def _turn_to(self, place: Place | int) -> None:
-        order = (place.seed, place.epoch) if isinstance(place, Place) else self._order or (0, 0)
+        if isinstance(place, Place):
+            order = place.seed, place.epoch
+        else:
+            order = self._given or self._order or (0, 0)
         # A worker that was forked from a process which has read must not go on with its stream.
         if order != self._order or self._reader != os.getpid():
             self._stream, self._order, self._owed = self._samples(*order), order, 0

@@ -105,6 +105,8 @@ class GroundingShards(CaptionShards):
         return self._of_shard(sample['__url__']).get(Path(sample['__key__']).name)
 
     def _samples(self, seed: int, epoch: int) -> Iterator[dict]:
+        # What is drawn from it must not depend on what another epoch has left here.
+        self.pool.captions.clear()
         passed = 0
         for sample in super()._samples(seed, epoch):
             record = self._record(sample)

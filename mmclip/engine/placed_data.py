@@ -7,7 +7,8 @@ instead of loading samples.
 
 A data set that answers in the order in which it is asked (a stream behind indices) says so by
 ``answers_in_order = True``. It is asked again for what a run has seen, or, if it has a method
-``skip(index)``, told to leave that out.
+``skip(index)``, told to leave that out. A method ``set_order(seed, epoch)`` hears the run's seed and
+the epoch before each. It may lie in data sets that join or repeat others.
 """
 
 import itertools
@@ -16,6 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.dist import get_rank
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, get_worker_info
 
@@ -60,6 +62,27 @@ class Slot(NamedTuple):
 
 
 _SEEN = object()
+REPEATING = (RepeatDataset, ClassBalancedDataset)
+
+
+def answering(dataset: Any, index: Any) -> tuple[Any, Any]:
+    """The data set that answers for an index of data sets joined or repeated, and its own index."""
+    while isinstance(dataset, (ConcatDataset, *REPEATING)):
+        place = dataset._get_ori_dataset_idx(index)
+        if isinstance(dataset, ConcatDataset):
+            dataset, index = dataset.datasets[place[0]], place[1]
+        else:
+            dataset, index = dataset.dataset, place
+    return dataset, index
+
+
+def answers_in_order(dataset: Any) -> bool:
+    """Whether a data set, or one in it, answers in the order in which it is asked."""
+    if isinstance(dataset, ConcatDataset):
+        return any(map(answers_in_order, dataset.datasets))
+    if isinstance(dataset, REPEATING):
+        return answers_in_order(dataset.dataset)
+    return getattr(dataset, 'answers_in_order', False)
 
 
 class SeededDataset(_Around, Dataset):
@@ -79,8 +102,13 @@ class SeededDataset(_Around, Dataset):
     def __getitem__(self, item: Any) -> Any:
         if not isinstance(item, Slot):
             return self.dataset[item]
-        if item.seen and hasattr(self.dataset, 'skip'):
-            self.dataset.skip(item.index)
+        inner, index = answering(self.dataset, item.index)
+        if item.seen and not getattr(inner, 'answers_in_order', False):
+            return _SEEN
+        if hasattr(inner, 'set_order'):
+            inner.set_order(self.seed, item.epoch)
+        if item.seen and hasattr(inner, 'skip'):
+            inner.skip(index)
             return _SEEN
         with seeded(self.seed, self.rank, item.epoch, item.number):
             sample = self.dataset[item.index]
@@ -122,6 +150,8 @@ class PlacedBatchSampler(_Around):
     Args:
         batches: The user's batch sampler.
         replay: Whether batches that the run has seen are given again, marked, instead of left out.
+        workers: Among which the loader deals batches out, beginning with the first in each epoch;
+            where epochs are replayed in one go, empty batches keep that up.
 
     Attributes:
         epoch: Of the next pass.
@@ -129,10 +159,10 @@ class PlacedBatchSampler(_Around):
         endless: Whether these go on through the following epochs.
     """
 
-    _own = ('batches', 'replay', 'epoch', 'start', 'endless')
+    _own = ('batches', 'replay', 'workers', 'epoch', 'start', 'endless')
 
-    def __init__(self, batches: BatchSampler, *, replay: bool = False) -> None:
-        self.batches, self.replay = batches, replay
+    def __init__(self, batches: BatchSampler, *, replay: bool = False, workers: int = 0) -> None:
+        self.batches, self.replay, self.workers = batches, replay, workers
         self.epoch, self.start, self.endless = 0, 0, False
 
     def next_epoch(self) -> None:
@@ -143,17 +173,19 @@ class PlacedBatchSampler(_Around):
     def __iter__(self) -> Iterator[list[Slot]]:
         seen, self.start = self.start, 0
         while True:
-            number = 0
+            number = count = 0
             for batch in self.batches:
                 if not seen or self.replay:
                     yield [
                         Slot(index, self.epoch, number + i, seen > 0)
                         for i, index in enumerate(batch)
                     ]
-                number += len(batch)
+                number, count = number + len(batch), count + 1
                 seen = max(seen - 1, 0)
             if not (self.endless and seen and number):
                 return
+            if self.replay and self.workers:
+                yield from ([] for _ in range(-count % self.workers))
             self.next_epoch()
 
     def __len__(self) -> int:
@@ -164,18 +196,11 @@ class PlacedLoader(DataLoader):
     """A data loader over :class:`PlacedBatchSampler`, which drops the batches that are replayed."""
 
     def __iter__(self) -> Iterator[Any]:
-        sampler = self.batch_sampler
-        replayed = (
-            sampler.start if isinstance(sampler, PlacedBatchSampler) and sampler.replay else 0
-        )
-        batches = super().__iter__()
-        for _ in range(replayed):
-            next(batches, None)
-        return batches
+        return filter(lambda batch: batch is not None, super().__iter__())
 
 
 def _collate(samples: list, *, collate: Any) -> Any:
-    return None if samples[0] is _SEEN else collate(samples)
+    return None if not samples or samples[0] is _SEEN else collate(samples)
 
 
 class PlacedIterator:
@@ -239,10 +264,14 @@ def placed_loader(loader: DataLoader, *, seed: int) -> DataLoader:
     if isinstance(loader.dataset, SeededStream):
         settings.update(batch_size=loader.batch_size, drop_last=loader.drop_last)
         return DataLoader(loader.dataset, collate_fn=loader.collate_fn, **settings)
-    replay = getattr(loader.dataset, 'answers_in_order', False)
+    batches = PlacedBatchSampler(
+        loader.batch_sampler,
+        replay=answers_in_order(loader.dataset.dataset),
+        workers=loader.num_workers,
+    )
     return PlacedLoader(
         loader.dataset,
-        batch_sampler=PlacedBatchSampler(loader.batch_sampler, replay=replay),
+        batch_sampler=batches,
         collate_fn=partial(_collate, collate=loader.collate_fn),
         **settings,
     )

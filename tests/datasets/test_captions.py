@@ -76,6 +76,17 @@ def flat(batches) -> list[int]:
     return [n for batch in batches for n in batch]
 
 
+def test_plain_indices_take_the_order_that_they_are_told(folder):
+    def first(seed: int, epoch: int) -> list[int]:
+        data.set_order(seed, epoch)
+        return [number(data[i]) for i in range(8)]
+
+    data = dataset(folder)
+    orders = [first(*place) for place in ((0, 0), (1, 0), (0, 1), (0, 0))]
+    assert orders[0] == orders[3] and len({tuple(order) for order in orders}) == 3
+    assert orders[1] == [number(dataset(folder)[Place(1, 0, i)]) for i in (0,)] + orders[1][1:]
+
+
 def test_a_sample_is_a_picture_with_its_own_text(folder):
     sample = dataset(folder)[Place(0, 0, 0)]
     assert np.asarray(sample['img'])[0, 0, 0] == number(sample)

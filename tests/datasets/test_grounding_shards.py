@@ -76,6 +76,16 @@ def test_mixes_with_other_data_sets(tmp_path):
     assert data[0]['text'] == 'x' and data[3]['text'].startswith('a red star')
 
 
+def test_what_is_drawn_depends_on_this_epoch_only(tmp_path):
+    write(tmp_path, 's0', [0.9, 0.8])
+    write(tmp_path, 's1', [0.8, 0.7])
+    data = build(tmp_path)
+    for epoch in range(2):
+        data.set_order(0, epoch)
+        samples = [data[i] for i in range(3)]
+        assert len(samples[-1]['caption_pool'].captions) == 3
+
+
 def test_a_stream_of_captions_forgets_the_oldest():
     stream, rng = CaptionStream(), np.random.RandomState(0)
     assert stream.draw(3, rng) == []

@@ -95,6 +95,23 @@ def test_a_data_set_that_answers_in_order_is_brought_to_its_place(tmp_path):
     assert differences(tmp_path / 'b/last.pth', tmp_path / 'a/last.pth') == []
 
 
+@pytest.mark.parametrize('epochs', [False, True])
+def test_so_is_one_that_is_joined_with_others(epochs, tmp_path):
+    inner = "dict(type='RepeatDataset', times=2, dataset=dict(type='ToyShards'))"
+    parts = f"[dict(type='ToyDataset'), {inner}]"
+    more = f"train_dataloader['dataset'] = dict(type='ConcatDataset', datasets={parts})\n"
+    # 17 batches an epoch: the second one begins with the same worker nevertheless.
+    settings = dict(epochs=epochs, workers=2, sampler='DefaultSampler')
+    config = write_config(tmp_path, **settings, more=more)
+    run('tools/train.py', config, '--work-dir', 'a', cwd=tmp_path)
+    config = write_config(tmp_path, **settings, more=more + cut(18, signal.SIGTERM))
+    run('tools/train.py', config, '--work-dir', 'b', cwd=tmp_path, code=75)
+    config = write_config(tmp_path, **settings, more=more)
+    run('tools/train.py', config, '--work-dir', 'b', '--resume', cwd=tmp_path)
+    assert order(tmp_path / 'b') == order(tmp_path / 'a')
+    assert differences(tmp_path / 'b/last.pth', tmp_path / 'a/last.pth') == []
+
+
 def test_gradients_that_accumulate_are_not_cut(tmp_path):
     more = "optim_wrapper['accumulative_counts'] = 3\n"
     run('tools/train.py', write_config(tmp_path, more=more), '--work-dir', 'a', cwd=tmp_path)

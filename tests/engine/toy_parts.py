@@ -61,6 +61,29 @@ class ToyStream(torch.utils.data.Dataset):
         return self._augment(dict(value=self._next))
 
 
+@DATASETS.register_module()
+class ToyShards(ToyStream):
+    """A stream for each worker, seed and epoch, which can leave samples out."""
+
+    metainfo = ToyDataset.METAINFO
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order = None
+
+    def full_init(self) -> None:
+        pass
+
+    def set_order(self, seed: int, epoch: int) -> None:
+        if self._order != (seed, epoch):
+            info = torch.utils.data.get_worker_info()
+            self._order = seed, epoch
+            self._next = 1000 * (1 + epoch) + 100 * (info.id if info else 0)
+
+    def skip(self, index: int) -> None:
+        self._next += 1
+
+
 @MODELS.register_module()
 class ToyModel(BaseModel):
     """Args: nan_at: iteration (from 1) at which a loss is not a number; sleep: seconds each."""
