@@ -38,6 +38,7 @@ import argparse
 import hashlib
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -189,13 +190,21 @@ class Table:
         options = {**run.options, 'randomness.seed': run.seed(seed)}
         before = [self.key(other, seed) for other in self.needs(run.options)]
         if run.prepare is not None:
-            step = self.plan['prepare'][run.prepare]
-            before.append(short_hash(json.dumps(step, sort_keys=True)))
-            before += [self.key(other, 0) for other in self.needs(step['arguments'])]
+            before.append(self.prepared_key(run.prepare))
         return '-'.join([digest(run.config, options), *before])
 
+    def prepared_key(self, name: str) -> str:
+        """Tells what a tool makes from anything else: the step, and the trainings it reads."""
+        step = self.plan['prepare'][name]
+        before = [self.key(other, 0) for other in self.needs(step['arguments'])]
+        return '-'.join([short_hash(json.dumps(step, sort_keys=True)), *before])
+
     def prepare(self, name: str) -> bool:
-        """Run the tool that makes what a training reads; False if it has to wait for a run."""
+        """Run the tool that makes what a training reads; False if it has to wait for a run.
+
+        What it made here before with another step or of other trainings is removed: tools that go
+        on with their own work refuse to mix the two.
+        """
         if name in self.prepared:
             return True
         step = self.plan['prepare'][name]
@@ -206,6 +215,14 @@ class Table:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f'{name}.lock'):
             print(f'prepare {name}', flush=True)
+            record, key, out = (
+                folder / f'{name}.key',
+                self.prepared_key(name),
+                arguments.get('--out'),
+            )
+            if out and record.is_file() and record.read_text() != key:
+                shutil.rmtree(out, ignore_errors=True)
+            record.write_text(key)
             words = [str(word) for pair in arguments.items() for word in pair]
             call(step['tool'], words, {}, folder / f'{name}.log')
         self.prepared.add(name)

@@ -174,6 +174,14 @@ def test_what_a_training_reads_is_made_once_from_seed_0(tool, plan, tmp_path):
     assert run(tool, plan, '--seeds', '1', '2') == 0
     [arguments] = made
     assert arguments[1].endswith('start/seed0/iter_3.pth') and arguments[2:] == ['--out', 'x']
+    # Made anew of another teacher: what the first had made is in the way.
+    out = tmp_path / 'x'
+    out.mkdir()
+    (out / 'old').touch()
+    content['prepare']['store']['arguments']['--out'] = str(out)
+    plan.write_text(yaml.safe_dump(content))
+    assert run(tool, plan, '--seeds', '1') == 0
+    assert len(made) == 2 and not out.exists()
     content['runs']['model']['prepare'] = 'shop'
     plan.write_text(yaml.safe_dump(content))
     assert run(tool, plan) == 1
