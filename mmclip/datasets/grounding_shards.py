@@ -2,9 +2,11 @@
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from webdataset.tariterators import base_plus_ext
 
 from mmclip.datasets.captions import CaptionShards
 from mmclip.datasets.odvg_records import (
@@ -27,17 +29,23 @@ def labels_path(folder: Path, shard: str) -> Path:
     return folder / f'{Path(shard).name.split(".")[0]}.jsonl'
 
 
+@dataclass(frozen=True)
 class CaptionStream:
-    """The captions that a reader saw last, for :class:`mmclip.PackCaptions`."""
+    """The captions that a reader saw last, for :class:`mmclip.PackCaptions`.
 
-    def __init__(self) -> None:
-        self.captions: deque[str] = deque(maxlen=CAPTIONS_KEPT)
+    Args:
+        captions: All of them.
+        own: The sample's own caption, which is no negative.
+    """
+
+    captions: deque[str]
+    own: str
 
     def draw(self, count: int, rng: np.random.RandomState) -> list[str]:
         """At most ``count`` captions, drawn with repetition; at the very start fewer."""
-        count = min(count, len(self.captions))
-        places = rng.randint(max(len(self.captions), 1), size=count)
-        return [self.captions[i] for i in places]
+        others = [caption for caption in self.captions if caption != self.own]
+        places = rng.randint(max(len(others), 1), size=min(count, len(others)))
+        return [others[i] for i in places]
 
 
 @DATASETS.register_module()
@@ -45,7 +53,7 @@ class GroundingShards(CaptionShards):
     """Samples of image-caption shards to which ``tools/pseudo_label.py`` found boxes.
 
     The pictures stay in the shards; beside them lies one ODVG file per shard, whose records name
-    the sample by its key. Samples have ``img`` (BGR), ``text``, ``phrase_spans`` and ``instances``
+    the sample by its shard and key, folders in the shard included. Samples have ``img`` (BGR), ``text``, ``phrase_spans`` and ``instances``
     as those of :class:`mmclip.ODVGDataset` have, so a pipeline starts with mmdet.LoadAnnotations.
     Samples without a record, or with too few boxes, are passed over.
 
@@ -84,7 +92,7 @@ class GroundingShards(CaptionShards):
                     f'{self.labels}` makes it'
                 )
         self._records: OrderedDict[str, dict[str, dict]] = OrderedDict()
-        self.pool = CaptionStream()
+        self._captions: deque[str] = deque(maxlen=CAPTIONS_KEPT)
 
     def full_init(self) -> None:
         """Nothing to do; mmdet.ConcatDataset asks for it."""
@@ -95,18 +103,19 @@ class GroundingShards(CaptionShards):
             while len(self._records) >= FILES_KEPT:
                 self._records.popitem(last=False)
             lines = read_lines(labels_path(self.labels, shard))
+            name = f'{Path(shard).name}/'
             self._records[shard] = {
-                Path(record['filename']).name.split('.')[0]: record for record in lines
+                base_plus_ext(record['filename'].removeprefix(name))[0]: record for record in lines
             }
         self._records.move_to_end(shard)
         return self._records[shard]
 
     def _record(self, sample: dict) -> dict | None:
-        return self._of_shard(sample['__url__']).get(Path(sample['__key__']).name)
+        return self._of_shard(sample['__url__']).get(sample['__key__'])
 
     def _samples(self, seed: int, epoch: int) -> Iterator[dict]:
-        # What is drawn from it must not depend on what another epoch has left here.
-        self.pool.captions.clear()
+        # What is drawn from them must not depend on what another epoch has left here.
+        self._captions.clear()
         passed = 0
         for sample in super()._samples(seed, epoch):
             record = self._record(sample)
@@ -141,9 +150,9 @@ class GroundingShards(CaptionShards):
             text=caption,
             phrase_spans=found.spans,
             instances=instances_of(found),
-            caption_pool=self.pool,
+            caption_pool=CaptionStream(self._captions, caption),
         )
-        self.pool.captions.append(caption)
+        self._captions.append(caption)
         return info
 
 

@@ -23,15 +23,21 @@ from mmclip.registry import DATASETS
 
 
 class CaptionPool:
-    """Captions of other samples, for :class:`mmclip.PackCaptions`."""
+    """Captions of other samples, for :class:`mmclip.PackCaptions`.
 
-    def __init__(self, dataset: 'ODVGDataset') -> None:
-        self.dataset = dataset
+    Args:
+        dataset: Where they are drawn from.
+        own: The sample's own caption, which is no negative.
+    """
+
+    def __init__(self, dataset: 'ODVGDataset', own: str) -> None:
+        self.dataset, self.own = dataset, own
 
     def draw(self, count: int, rng: np.random.RandomState) -> list[str]:
-        """``count`` captions, drawn with repetition."""
+        """At most ``count`` captions, drawn with repetition; the own one is dropped."""
         places = rng.randint(len(self.dataset), size=count)
-        return [self.dataset.get_data_info(int(i))['text'] for i in places]
+        drawn = (self.dataset.get_data_info(int(i))['text'] for i in places)
+        return [caption for caption in drawn if caption != self.own]
 
 
 @DATASETS.register_module()
@@ -125,7 +131,7 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
     def get_data_info(self, idx: int) -> dict:
         info = super().get_data_info(idx)
         if info['kind'] == 'grounding':
-            info['caption_pool'] = CaptionPool(self)
+            info['caption_pool'] = CaptionPool(self, info['text'])
         else:  # here, so that the names are not kept once per image
             info |= dict(text=self._metainfo['classes'], caption_prompt=self.caption_prompt)
         return info

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from collections import deque
 
 import numpy as np
 import pytest
@@ -13,21 +14,22 @@ from mmclip.datasets import GroundingShards
 from mmclip.datasets.grounding_shards import CaptionStream, shard_names
 
 
-def write(folder, shard, scores):
+def write(folder, shard, scores, folders=()):
     """A shard of one sample per score; its label has one box (red star) with that score."""
     lines = []
     with tarfile.open(folder / f'{shard}.tar', 'w') as archive:
         for number, score in enumerate(scores):
             buffer = io.BytesIO()
             Image.new('RGB', (40, 30), (255, 0, 0)).save(buffer, 'PNG')
+            key = f'{folders[number]}0000' if folders else f'{number:04d}'
             caption = f'a red star {shard} {number}'
             for end, payload in (('png', buffer.getvalue()), ('txt', caption.encode())):
-                member = tarfile.TarInfo(f'{number:04d}.{end}')
+                member = tarfile.TarInfo(f'{key}.{end}')
                 member.size = len(payload)
                 archive.addfile(member, io.BytesIO(payload))
             region = dict(phrase='red star', tokens_positive=[[2, 10]], bbox=[[1, 2, 11, 12]])
             region['scores'] = [score]
-            record = dict(filename=f'{shard}.tar/{number:04d}.png', height=30, width=40)
+            record = dict(filename=f'{shard}.tar/{key}.png', height=30, width=40)
             record['grounding'] = dict(caption=caption, regions=[region])
             if score is not None:
                 lines.append(json.dumps(record) + '\n')
@@ -50,9 +52,7 @@ def test_samples_have_boxes_and_others_are_passed_over(tmp_path):
     assert one['img'].shape == (30, 40, 3) and one['img'][0, 0].tolist() == [0, 0, 255]  # BGR
     assert one['phrase_spans'] == [[[2, 10]]]
     assert one['instances'] == [dict(bbox=[1, 2, 11, 12], bbox_label=0, ignore_flag=0)]
-    assert set(one['caption_pool'].draw(3, np.random.RandomState(0))) <= {
-        s['text'] for s in samples
-    }
+    assert set(one['caption_pool'].draw(3, np.random.RandomState(0))) == {'a red star s1 0'}
 
 
 def test_min_score_and_min_boxes_of_nothing_let_all_pass(tmp_path):
@@ -87,10 +87,32 @@ def test_what_is_drawn_depends_on_this_epoch_only(tmp_path):
 
 
 def test_a_stream_of_captions_forgets_the_oldest():
-    stream, rng = CaptionStream(), np.random.RandomState(0)
+    captions, rng = deque(maxlen=3), np.random.RandomState(0)
+    stream = CaptionStream(captions, 'own')
     assert stream.draw(3, rng) == []
-    stream.captions.extend(['a', 'b'])
-    assert len(stream.draw(3, rng)) == 2
+    captions.extend(['old', 'a', 'b', 'own'])
+    drawn = stream.draw(3, rng)
+    assert len(drawn) == 2 and set(drawn) <= {'a', 'b'}
+
+
+def test_a_caption_is_no_negative_of_its_own_picture(tmp_path):
+    write(tmp_path, 's0', [0.9, 0.8])
+    write(tmp_path, 's1', [0.8])
+    data, rng = build(tmp_path), np.random.RandomState(0)
+    for sample in (data[i] for i in range(9)):
+        assert sample['text'] not in sample['caption_pool'].draw(50, rng)
+
+
+def test_keys_of_two_folders_are_two_samples(tmp_path):
+    write(tmp_path, 's0', [0.9, 0.8], folders=('x/', 'y/'))
+    write(tmp_path, 's1', [0.7])
+    data = build(tmp_path)
+    found = {sample['img_path']: sample['text'] for sample in (data[i] for i in range(6))}
+    assert {path.split('.tar/')[1]: text for path, text in found.items()} == {
+        'x/0000.png': 'a red star s0 0',
+        'y/0000.png': 'a red star s0 1',
+        '0000.png': 'a red star s1 0',
+    }
 
 
 def test_bad_input(tmp_path, monkeypatch):
