@@ -6,8 +6,8 @@ model = dict(
     decode_head=dict(multi_label=0))
 train_dataloader = dict(
     dataset=dict(pipeline=[
-        dict(type='mmclip.NounPrompts', num_prompts=0),
+        dict(type='mmclip.NounPrompts', num_prompts=0, context_length=77),
         dict(type='mmclip.TimmAugment', size=224),
         dict(type='mmclip.ToBGR'),
-        dict(type='mmclip.PackCLIPInputs', meta_keys=('texts', 'img_path')),
+        dict(type='mmclip.PackCLIPInputs', meta_keys=('texts', 'text_ids', 'img_path')),
     ]))

@@ -2,10 +2,15 @@
 # shards: docs/en/datasets.md. One epoch is total // global batch iterations.
 data_root = 'data/'
 train_pipeline = [
-    dict(type='mmclip.NounPrompts', num_prompts=3, templates='imagenet_80', source='auto'),
+    dict(
+        type='mmclip.NounPrompts',
+        num_prompts=3,
+        templates='imagenet_80',
+        source='auto',
+        context_length=77),
     dict(type='mmclip.TimmAugment', size=224),
     dict(type='mmclip.ToBGR'),
-    dict(type='mmclip.PackCLIPInputs', meta_keys=('texts', 'img_path')),
+    dict(type='mmclip.PackCLIPInputs', meta_keys=('texts', 'text_ids', 'img_path')),
 ]
 train_dataloader = dict(
     batch_size=256,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from open_clip import SimpleTokenizer
 
 from mmclip.models.common.phrases import noun_finder, prompt_texts
 from mmclip.models.common.prompts import get_prompts
@@ -26,6 +27,8 @@ class NounPrompts(BaseTransform):
         kind: ``'noun'`` or ``'noun_phrase'``.
         max_words: Neighbours of a list of words that count as a noun too, see
             :func:`mmclip.models.common.phrases.listed_words`.
+        context_length: T, to tokenise here, in the workers of the data loader, and not between two
+            steps of the model: ``text_ids``, (1 + K, T) integers, for the meta_keys of the packing.
 
     Raises:
         ValueError: a negative number, unknown templates or source; an empty caption.
@@ -40,11 +43,13 @@ class NounPrompts(BaseTransform):
         source: str | Sequence[str] = 'auto',
         kind: str = 'noun',
         max_words: int = 1,
+        context_length: int | None = None,
     ) -> None:
         if num_prompts < 0:
             raise ValueError(f'num_prompts: {num_prompts}; allowed are 0 and more')
         self.num_prompts = num_prompts
         self.templates = get_prompts(templates).templates
+        self.tokenize = context_length and SimpleTokenizer(context_length=context_length)
         self.find = noun_finder(source, kind, max_words) if num_prompts else None
 
     def transform(self, results: dict) -> dict:
@@ -55,4 +60,7 @@ class NounPrompts(BaseTransform):
         results['texts'] = prompt_texts(
             caption, found, self.num_prompts, self.templates, np.random.mtrand._rand
         )
+        if self.tokenize:
+            # An array: worker processes hand each tensor over through a file of its own.
+            results['text_ids'] = self.tokenize(results['texts']).numpy()
         return results

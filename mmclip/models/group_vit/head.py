@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
@@ -295,8 +296,10 @@ class GroupViTHead(BaseModule):
     ) -> dict[str, torch.Tensor]:
         """Both losses; ``texts`` of each sample are its caption and K noun prompts.
 
+        They are tokenised here unless every sample brings their ids as ``text_ids`` (1 + K, T).
+
         Raises:
-            ValueError: a sample has another number of texts.
+            ValueError: a sample has another number of texts; ids of another context length.
         """
         texts = [getattr(sample, 'texts', None) for sample in data_samples]
         for sample, own in zip(data_samples, texts, strict=True):
@@ -307,8 +310,22 @@ class GroupViTHead(BaseModule):
                     f'{self.multi_label} prompts (mmclip.NounPrompts(num_prompts='
                     f'{self.multi_label}), and texts among the meta_keys of the packing)'
                 )
-        ids = self.tokenize([text for own in texts for text in own])
-        return self.losses(pooled, ids.unflatten(0, (len(texts), -1)))
+        return self.losses(pooled, self._ids(data_samples, texts))
+
+    def _ids(self, data_samples: Sequence[Any], texts: Sequence[Sequence[str]]) -> torch.Tensor:
+        """(B, 1 + K, T) token ids."""
+        ready = [getattr(sample, 'text_ids', None) for sample in data_samples]
+        if any(ids is None for ids in ready):
+            ids = self.tokenize([text for own in texts for text in own])
+            return ids.unflatten(0, (len(texts), -1))
+        length = self.text_tower.context_length
+        if ready[0].shape[-1] != length:
+            raise ValueError(
+                f'data_samples: text_ids of {ready[0].shape[-1]} tokens, the text tower reads '
+                f'{length}; mmclip.NounPrompts(context_length={length})'
+            )
+        ids = torch.from_numpy(np.stack(ready))
+        return ids.to(self.logit_scale.device, non_blocking=True)
 
     # -- testing --------------------------------------------------------------------------------
 

@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from open_clip import SimpleTokenizer
 from PIL import Image
 
 from mmclip.datasets.transforms.clip_image import PackCLIPInputs
 from mmclip.datasets.transforms.noun_prompts import NounPrompts
 from mmclip.datasets.transforms.timm_augment import TimmAugment, ToBGR, to_rgb
+
+
+def test_token_ids_are_made_in_the_pipeline_if_asked_for():
+    transform = NounPrompts(num_prompts=2, source=['dog', 'boat'], context_length=12)
+    results = transform(dict(text='a dog on a boat'))
+    ids = SimpleTokenizer(context_length=12)(results['texts'])
+    assert ids.shape == (3, 12) and np.array_equal(results['text_ids'], ids)
 
 
 def test_texts_are_the_caption_and_prompts_of_its_nouns():

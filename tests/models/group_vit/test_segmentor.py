@@ -76,6 +76,22 @@ def test_no_noun_prompts(build):
     assert model.decode_head.multi_label_logit_scale is None
 
 
+def test_ids_from_the_pipeline_are_those_of_the_head(build):
+    model = build(backbone=dict(gumbel=False)).train()
+    plain = model(**batch(), mode='loss')
+    data = batch()
+    head = model.decode_head
+    for sample in data['data_samples']:
+        sample.set_metainfo(dict(text_ids=head.tokenize(sample.texts).numpy()))
+    head._tokenizer = None  # not asked again
+    given = model(**data, mode='loss')
+    assert head._tokenizer is None
+    assert all(torch.equal(given[name], plain[name]) for name in plain)
+    data['data_samples'][0].set_metainfo(dict(text_ids=np.zeros((3, 5), int)))
+    with pytest.raises(ValueError, match='text_ids of 5 tokens'):
+        model(**data, mode='loss')
+
+
 @pytest.mark.parametrize('texts', [(), ('a cat',), ('a', 'b', 'c', 'd')])
 def test_another_number_of_texts_is_an_error_that_names_the_transform(build, texts):
     data = dict(inputs=torch.zeros(1, 3, 32, 32), data_samples=[captioned(*texts)])
