@@ -35,7 +35,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add('--topk', type=int, default=10)
     add('--rows', type=int, default=65536, help='vectors in memory at once')
     add('--faiss', metavar='FACTORY', help="an index instead, e.g. 'IVF4096,Flat'")
-    add('--probes', type=int, default=32, help='cells of such an index that are looked into')
+    add('--probes', type=int, help='cells of such an index that are looked into (default: 32)')
     add('--out', type=Path, help='a file for the results, a line of json per query')
     add('--device', help='default: the accelerator, if any')
     return parser.parse_args(arguments)
@@ -67,6 +67,8 @@ def main(arguments: list[str] | None = None) -> list[dict]:
             f'{options.config}; their vectors have nothing to do with each other'
         )
     names, queries = _queries(options, searcher)
+    if options.probes is not None and not options.faiss:
+        raise ValueError('--probes: the exact search has no cells; give --faiss')
     started = time.perf_counter()
     if options.faiss:
         scores, rows = index_search(

@@ -172,6 +172,50 @@ def test_exact_search_in_blocks_is_one_matrix_product(many, rows):
     assert exact_search(FeatureStore(folder), queries[:0], 5)[0].shape[0] == 0
 
 
+@pytest.mark.parametrize('width', [8, 512])
+def test_of_equal_vectors_the_first_whatever_the_blocks(tmp_path, width):
+    generator = torch.Generator().manual_seed(1)
+    one, other, *queries = F.normalize(torch.randn(5, width, generator=generator), dim=1)
+    vectors = torch.stack([other, other, *[one] * 998])
+    meta = dict(weights='x', embed_dim=width, dtype='float32')
+    meta = open_store(tmp_path, [f'v{i}' for i in range(1000)], meta, per_shard=600)
+    fill_store(tmp_path, meta, lambda start, stop: (vectors[start:stop], torch.ones(stop - start)))
+    store = FeatureStore(tmp_path)
+    for query in queries:
+        query = query if query @ one > query @ other else -query
+        for rows in (1, 50, 512, 100_000):
+            scores, places = exact_search(store, query[None].repeat(3, 1), 5, rows=rows)
+            assert places.tolist() == [[2, 3, 4, 5, 6]] * 3
+            assert len(scores.unique()) == 1
+        places = exact_search(store, -query[None], 4, rows=50)[1]
+        assert places.tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize('factory', ['PCA4,IVF16,Flat', 'IVF16,Flat,RFlat', 'IDMap2,IVF16,Flat'])
+def test_cells_are_found_below_other_parts_of_an_index(many, factory):
+    faiss = pytest.importorskip('faiss')
+    store = FeatureStore(many[0])
+    index = build_index(store, factory)
+    queries = F.normalize(torch.randn(50, 8), dim=1)
+    few, some = (index_search(index, queries, 5, probes=n)[0] for n in (1, 16))
+    assert faiss.try_extract_index_ivf(index).nprobe == 16
+    assert (few < some - 1e-6).any()
+    index_search(index, queries, 5)
+    assert faiss.try_extract_index_ivf(index).nprobe == 32
+
+
+def test_cells_are_trained_on_the_whole_store(tmp_path):
+    pytest.importorskip('faiss')
+    # Sorted, as by path: the head of the store is of one kind.
+    vectors = F.normalize(torch.eye(8)[torch.arange(800) // 100] + 0.01 * torch.randn(800, 8))
+    meta = dict(weights='x', embed_dim=8, dtype='float32')
+    meta = open_store(tmp_path, [f'v{i}' for i in range(800)], meta, per_shard=100)
+    fill_store(tmp_path, meta, lambda start, stop: (vectors[start:stop], torch.ones(stop - start)))
+    index = build_index(FeatureStore(tmp_path), 'IVF8,Flat', train=400)
+    centres = torch.from_numpy(index.quantizer.reconstruct_n(0, 8))
+    assert (centres.max(0).values > 0.5).all()  # of every kind one, those at the end too
+
+
 def test_search_by_faiss(many):
     pytest.importorskip('faiss')
     folder, vectors, readable = many
@@ -186,6 +230,9 @@ def test_search_by_faiss(many):
     assert torch.equal(index_search(cells, queries, 5, probes=16)[1], places)
     few = index_search(cells, queries, 5, probes=1)[1]
     assert (few == places).float().mean() > 0.2
+    for probes, message in ((4, 'no cells'), (0, 'probes: 0')):
+        with pytest.raises(ValueError, match=message):
+            index_search(build_index(store), queries, 5, probes=probes)
     with pytest.raises(ValueError, match='does not know'):
         build_index(store, 'Nonsense')
     with pytest.raises(ValueError, match='cannot be trained'):

@@ -8,6 +8,50 @@ import torch
 from mmclip.models.clip4clip.feature_store import FeatureStore
 
 _QUERIES = 256
+_ROWS = 4096  # vectors that are compared exactly at once
+PROBES = 32  # cells that are looked into by default
+
+
+def _exact_scores(query: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Inner products (..., n) float32 that do not depend on what else is computed.
+
+    A matrix product rounds equal vectors differently at different places; the sum of float64
+    products, which are exact, is rounded once.
+
+    Shapes:
+        (..., 1, D) and (..., n, D), on the CPU.
+    """
+    return (query.double() * vectors.double()).sum(-1).float()
+
+
+def _best(queries: torch.Tensor, vectors: torch.Tensor, topk: int) -> tuple[torch.Tensor, ...]:
+    """The k best of n vectors, of equal ones the first: scores, and places in rising order.
+
+    A matrix product finds them, where rounding cannot matter; where it can, all that are as good as
+    the last one within its error are compared again.
+
+    Shapes:
+        (Q, D), (n, D) on the CPU -> (Q, k), (Q, k) on the CPU.
+    """
+    rough = queries @ vectors.to(queries.device).T
+    topk = min(topk, len(vectors))
+    found = rough.topk(min(topk + 1, len(vectors)))
+    places = found.indices[:, :topk].sort(1).values.cpu()
+    own = queries.cpu()
+    # Twice the bound of an inner product's rounding error, of vectors of length 1.
+    error = queries.shape[1] * torch.finfo(torch.float32).eps * queries.norm(dim=1, keepdim=True)
+    worst = found.values[:, topk - 1 : topk] - error
+    for row in (found.values[:, topk:] >= worst).any(1).nonzero()[:, 0].tolist():
+        close = (rough[row] >= worst[row]).nonzero()[:, 0].cpu()
+        scores = [_exact_scores(own[row], vectors[part]) for part in close.split(_ROWS)]
+        order = torch.cat(scores).sort(descending=True, stable=True).indices[:topk]
+        places[row] = close[order].sort().values
+    step = max(1, _ROWS // topk)
+    scores = [
+        _exact_scores(some[:, None], vectors[where])
+        for some, where in zip(own.split(step), places.split(step), strict=True)
+    ]
+    return torch.cat(scores), places
 
 
 def exact_search(
@@ -15,7 +59,8 @@ def exact_search(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The k best videos of each query, by cosine; equal ones in the order of the store.
 
-    At most ``rows`` vectors and 256 x ``rows`` scores are in memory, whatever the store's size.
+    The answer does not depend on ``rows``, of which at most so many vectors, and 256 times so many
+    scores, are in memory, whatever the store's size.
 
     Args:
         store: Vectors of videos.
@@ -34,25 +79,19 @@ def exact_search(
         raise ValueError(f'topk: {topk}; allowed are 1 and more')
     if queries.ndim != 2 or queries.shape[1] != width:
         raise ValueError(f'queries: {tuple(queries.shape)}; the store has vectors of {width}')
-    queries = queries.float()
-    best = queries.new_empty(len(queries), 0)
-    places = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
+    queries, device = queries.float(), queries.device
+    best = torch.empty(len(queries), 0)
+    places = torch.empty(len(queries), 0, dtype=torch.long)
     for start, vectors, readable in store.blocks(rows):
-        own = start + readable.nonzero()[:, 0].to(queries.device)
-        vectors = vectors[readable].to(queries.device)
-        parts = []
-        for part in queries.split(_QUERIES):
-            found = (part @ vectors.T).topk(min(topk, len(vectors)))
-            # In the order of the store, for the stable sort below.
-            order = found.indices.argsort(1)
-            parts.append((found.values.gather(1, order), own[found.indices.gather(1, order)]))
-        if not parts:
-            break
+        own, vectors = start + readable.nonzero()[:, 0], vectors[readable]
+        if not len(own) or not len(queries):
+            continue
+        parts = [_best(part, vectors, topk) for part in queries.split(_QUERIES)]
         scores, found = (torch.cat(column) for column in zip(*parts, strict=True))
         joined, order = torch.cat([best, scores], 1).sort(dim=1, descending=True, stable=True)
         best = joined[:, :topk]
-        places = torch.cat([places, found], 1).gather(1, order[:, :topk])
-    return best, places
+        places = torch.cat([places, own[found]], 1).gather(1, order[:, :topk])
+    return best.to(device), places.to(device)
 
 
 def _faiss() -> Any:
@@ -69,26 +108,30 @@ def build_index(store: FeatureStore, factory: str = 'Flat', *, train: int = 200_
     Args:
         store: Vectors of videos.
         factory: faiss's description, e.g. ``'Flat'`` (exact), ``'IVF4096,Flat'``, ``'HNSW32'``.
-        train: Vectors that an index with cells is trained on at most.
+        train: Vectors that an index with cells is trained on at most, drawn by a seed: a store is
+            sorted by path, so its head is of one kind.
 
     Raises:
         ImportError: faiss is not installed.
         ValueError: faiss does not know the description, or there are too few vectors to train.
     """
     faiss = _faiss()
-    # What numbers its vectors itself needs a map from numbers to rows.
-    described = factory if factory.startswith(('IVF', 'IDMap')) else f'IDMap2,{factory}'
+    width = store.meta['embed_dim']
     try:
-        index = faiss.index_factory(store.meta['embed_dim'], described, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
+        # What numbers its vectors itself needs a map from numbers to rows.
+        if not isinstance(index, faiss.IndexIVF | faiss.IndexIDMap | faiss.IndexIDMap2):
+            index = faiss.index_factory(width, f'IDMap2,{factory}', faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
         raise ValueError(f'factory: faiss does not know {factory!r} ({error})') from error
     if not index.is_trained:
-        parts, count = [], 0
-        for _, vectors, readable in store.blocks():
-            parts.append(vectors[readable][: train - count])
-            count += len(parts[-1])
-            if count >= train:
-                break
+        drawn = torch.zeros(len(store), dtype=torch.bool)
+        generator = torch.Generator().manual_seed(0)
+        drawn[torch.randperm(len(store), generator=generator)[:train]] = True
+        parts = [
+            vectors[readable & drawn[start : start + len(readable)]]
+            for start, vectors, readable in store.blocks()
+        ]
         try:
             index.train(torch.cat(parts).numpy())
         except RuntimeError as error:
@@ -114,7 +157,7 @@ def load_index(store: FeatureStore, factory: str) -> Any:
 
 
 def index_search(
-    index: Any, queries: torch.Tensor, topk: int = 10, *, probes: int = 32
+    index: Any, queries: torch.Tensor, topk: int = 10, *, probes: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As :func:`exact_search`, by an index; where it found fewer, rows are -1.
 
@@ -122,9 +165,17 @@ def index_search(
         index: From :func:`build_index`.
         queries: L2-normalised (Q, D).
         topk: k.
-        probes: Cells that are looked into, of an index that has cells.
+        probes: Cells that are looked into, of an index that has cells; None: 32.
+
+    Raises:
+        ValueError: ``probes`` below 1, or for an index without cells.
     """
-    if hasattr(index, 'nprobe'):
-        index.nprobe = probes
+    if probes is not None and probes < 1:
+        raise ValueError(f'probes: {probes}; allowed are 1 and more')
+    cells = _faiss().try_extract_index_ivf(index)  # below maps, rotations and refinements too
+    if cells is not None:
+        cells.nprobe = probes or PROBES
+    elif probes is not None:
+        raise ValueError(f"probes: {probes}, but the index has no cells (as 'IVF4096,Flat' has)")
     scores, rows = index.search(queries.float().cpu().numpy(), topk)
     return torch.from_numpy(scores), torch.from_numpy(rows)
