@@ -53,9 +53,10 @@ class GroundingShards(CaptionShards):
     """Samples of image-caption shards to which ``tools/pseudo_label.py`` found boxes.
 
     The pictures stay in the shards; beside them lies one ODVG file per shard, whose records name
-    the sample by its shard and key, folders in the shard included. Samples have ``img`` (BGR), ``text``, ``phrase_spans`` and ``instances``
-    as those of :class:`mmclip.ODVGDataset` have, so a pipeline starts with mmdet.LoadAnnotations.
-    Samples without a record, or with too few boxes, are passed over.
+    the sample by its shard and key (with the folders in it). Samples have ``img`` (BGR), ``text``,
+    ``phrase_spans`` and ``instances`` as those of :class:`mmclip.ODVGDataset` have, so a pipeline
+    starts with mmdet.LoadAnnotations. Samples without a record, or with too few boxes, are passed
+    over.
 
     Several such sets, and others, are mixed by ``mmdet.ConcatDataset``, in which this one answers
     with its next sample whatever the index is.

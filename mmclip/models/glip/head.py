@@ -50,9 +50,11 @@ class GLIPHead(BaseModule):
         text_dim: C_l of the words; :class:`mmclip.models.glip.detector.GLIP` fills it in.
         fused_text: Compare with the words that went through the fusion (``hidden``), else with
             those that came in (``embedded``).
-        alignment: Config of the token logits.
+        alignment: Config of the token logits, from which scores are made.
+        contrast: Config of other token logits beside them, which are only trained, by
+            ``loss_contrast``; None for none.
         anchor_generator: The host's, one anchor per place.
-        bbox_coder, assigner, loss_token, loss_bbox, loss_centerness: Configs.
+        bbox_coder, assigner, loss_token, loss_bbox, loss_centerness, loss_contrast: Configs.
         no_object: Objectless anchors point at the last token, as in the official code (and as the
             loss version 'softmax' needs).
         train_cfg, test_cfg: ``test_cfg``: ``score_thr`` (of a phrase, before centerness),
@@ -71,12 +73,14 @@ class GLIPHead(BaseModule):
         text_dim: int | None = None,
         fused_text: bool = True,
         alignment: dict | None = None,
+        contrast: dict | None = None,
         anchor_generator: dict | None = None,
         bbox_coder: dict | None = None,
         assigner: dict | None = None,
         loss_token: dict | None = None,
         loss_bbox: dict | None = None,
         loss_centerness: dict | None = None,
+        loss_contrast: dict | None = None,
         no_object: bool = False,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
@@ -102,7 +106,13 @@ class GLIPHead(BaseModule):
         # Of one element, not scalars, which FSDP does not take.
         self.scales = nn.ModuleList(Scale([1.0]) for _ in self.anchor_generator.strides)
         alignment = dict(alignment or dict(type='mmclip.TokenAlignment'))
-        self.alignment = MODELS.build(alignment | dict(channels=channels, text_dim=text_dim))
+        dims = dict(channels=channels, text_dim=text_dim)
+        self.alignment = MODELS.build(alignment | dims)
+        self.contrast = None
+        if contrast is not None:
+            self.contrast = MODELS.build(dict(contrast) | dims)
+            loss = loss_contrast or dict(type='mmclip.ContrastiveTokenLoss')
+            self.loss_contrast = MODELS.build(loss)
 
     # -- forward --------------------------------------------------------------------------------
 
@@ -122,7 +132,11 @@ class GLIPHead(BaseModule):
 
     def project(self, text: dict[str, torch.Tensor]) -> Projected:
         """What the logits need of the words."""
-        return self.alignment.project(text['hidden' if self.fused_text else 'embedded'])
+        return self.alignment.project(self.words(text))
+
+    def words(self, text: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(B, T, C_l) features of the words that places are compared with."""
+        return text['hidden' if self.fused_text else 'embedded']
 
     def forward(
         self, features: Sequence[torch.Tensor], text: dict[str, torch.Tensor]
@@ -159,7 +173,31 @@ class GLIPHead(BaseModule):
         """
         boxes, logits = self(features, text)
         targets = self.get_targets(boxes.anchors, instances)
-        return self.loss_by_targets(boxes, logits, text['mask'], targets, instances, maps)
+        losses = self.loss_by_targets(boxes, logits, text['mask'], targets, instances, maps)
+        return losses | self.contrast_loss(boxes, text, targets, instances, maps)
+
+    def contrast_loss(
+        self,
+        boxes: Boxes,
+        text: dict[str, torch.Tensor],
+        targets: Sequence[AnchorTargets],
+        instances: Sequence[InstanceData],
+        maps: Sequence[torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        """Loss of the logits that only train; empty without such."""
+        if self.contrast is None:
+            return {}
+        logits = self.contrast(boxes.features, self.contrast.project(self.words(text)))
+        positive = torch.stack([found.positive for found in targets])
+        count = reduce_mean(positive.sum().float()).clamp(min=1)
+        wanted = torch.stack(
+            [
+                token_targets(found.objects, one.labels, rows)
+                for found, one, rows in zip(targets, instances, maps, strict=True)
+            ]
+        )
+        loss = self.loss_contrast(logits, wanted, text['mask'], avg_factor=count)
+        return dict(loss_contrast=loss)
 
     def loss_by_targets(
         self,

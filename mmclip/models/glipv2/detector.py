@@ -171,6 +171,7 @@ class GLIPv2(GLIP):
         losses = {}
         if not self.masks_only:
             losses = head.loss_by_targets(boxes, logits, text['mask'], targets, instances, maps)
+            losses |= head.contrast_loss(boxes, text, targets, instances, maps)
             if self.inter_image_loss is not None:
                 features = self._regions(
                     batch_inputs, samples, targets, boxes.anchors, levels, before

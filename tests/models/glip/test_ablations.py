@@ -4,7 +4,10 @@ import math
 
 import pytest
 import torch
+from mmengine.config import Config
+from toy_glip import build, picture, sample
 
+from mmclip import config_path
 from mmclip.models.glip.film import coordinates
 from mmclip.registry import MODELS
 
@@ -73,3 +76,24 @@ def test_contrastive_loss_is_its_formula():
     pad = torch.cat([targets, torch.ones(2, 4, 2)], 2)
     mask = torch.tensor([[1, 1, 1, 0, 0]] * 2, dtype=torch.bool)
     assert float(loss(longer, pad, mask, avg_factor=4.0)) == pytest.approx(expected / 2, rel=1e-5)
+
+
+def trained(leaf):
+    """Losses of a small GLIP with the head of a leaf, and its parameters without a gradient."""
+    config = Config.fromfile(config_path(f'glip/glip_c_swin-t_o365_goldg_{leaf}.py'))
+    head = {name: config.model.bbox_head.get(name) for name in ('alignment', 'contrast')}
+    model = build(bbox_head=dict(type='mmclip.GLIPHead', channels=16, **head)).train()
+    losses = model.loss(picture(), [sample(['cat', 'red car'], [(4, 4, 36, 30)], [1])])
+    sum(losses.values()).backward()
+    silent = [n for n, p in model.named_parameters() if p.grad is None and 'backbone' not in n]
+    return losses, silent, config.get('find_unused_parameters', False)
+
+
+def test_the_contrastive_leaf_trains_cosines_and_scores_others():
+    losses, silent, _ = trained('contrastive')
+    assert losses['loss_contrast'] > 0 and losses['loss_token'] > 0 and not silent
+
+
+def test_the_leaf_with_fixed_tokens_says_that_some_parameters_are_not_read():
+    losses, silent, unused = trained('fixed_tokens')
+    assert 'loss_contrast' not in losses and silent and unused
