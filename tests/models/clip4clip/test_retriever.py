@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from mmclip.models.clip4clip.freeze import frozen_names
+from mmclip.models.clip4clip.freeze import freeze, frozen_names
 from mmclip.models.clip4clip.heads import normalise
 from mmclip.models.common.clip_loading import build_clip
 from mmclip.registry import MODELS
@@ -132,7 +133,7 @@ def test_a_text_tower_of_another_width_starts_no_head(make_model, tiny_clip):
     assert torch.equal(model.sim_head.position_embedding.weight, before)
 
 
-def test_freezing(make_model):
+def test_freezing(make_model, tiny_clip):
     names = [name for name, _ in make_model().clip.named_parameters()]
     assert frozen_names(names, -1) == []
     lowest = set(frozen_names(names, 0))
@@ -147,6 +148,12 @@ def test_freezing(make_model):
     assert {name.split('.')[0] for name in kept} == {
         'visual', 'ln_final', 'text_projection', 'logit_scale',
     }  # fmt: skip
+    apart = make_model(model={**tiny_clip, 'custom_text': True}, freeze_layer_num=1).clip
+    assert {
+        n.removeprefix('text.') for n, p in apart.named_parameters() if not p.requires_grad
+    } == (lowest | extra)
+    with pytest.raises(ValueError, match='freeze_layer_num: 1, but the text tower'):
+        freeze(nn.ModuleDict(dict(visual=apart.visual, text=nn.Linear(2, 2))), 1)
     video = make_model(linear_patch='3d', freeze_layer_num=2)
     assert video.patch_3d.weight.requires_grad
     official = make_model(linear_patch='3d', freeze_layer_num=2, official_3d_freeze=True)
