@@ -111,11 +111,8 @@ class VideoRecognizer(BaseModel):
         if not self.is_filled:
             self.init_weights()
 
-    def video_features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """L2-normalised features (B, V, D) of V views of T frames each.
-
-        Shapes:
-            inputs (B, V * T, 3, H, W).
+    def split_views(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(B, V * T, 3, H, W) -> (B, V, T, 3, H, W).
 
         Raises:
             ValueError: the number of frames is no multiple of T.
@@ -127,7 +124,18 @@ class VideoRecognizer(BaseModel):
                 "pipeline must sample the model's num_frames (mmclip.SampleSegments) and end with "
                 "mmaction.FormatShape(input_format='NCHW')"
             )
-        views = inputs.unflatten(1, (-1, count))
+        return inputs.unflatten(1, (-1, count))
+
+    def video_features(self, inputs: torch.Tensor) -> torch.Tensor:
+        """L2-normalised features (B, V, D) of V views of T frames each.
+
+        Shapes:
+            inputs (B, V * T, 3, H, W).
+
+        Raises:
+            ValueError: the number of frames is no multiple of T.
+        """
+        views = self.split_views(inputs)
         features = self.video(views.flatten(0, 1))
         return normalise(features).unflatten(0, views.shape[:2])
 

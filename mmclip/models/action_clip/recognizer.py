@@ -76,6 +76,8 @@ class ActionCLIP(VideoRecognizer):
         ValueError: bad names, prompts or towers.
     """
 
+    compares_samples = True  # for mmclip.ContrastiveBatchHook
+
     def __init__(
         self,
         *,
@@ -267,7 +269,9 @@ class ActionCLIP(VideoRecognizer):
         Returns:
             ``loss_kl``, and for the log ``logit_scale``.
         """
-        labels = labels_of(data_samples) if data_samples else torch.zeros(0, dtype=torch.long)
+        labels = torch.zeros(0, dtype=torch.long)
+        if data_samples:
+            labels = labels_of(data_samples).cpu()  # waits for an accelerator once
         spoken = labels
         if labels.ndim == 2:  # one of the video's actions, at random
             spoken = torch.multinomial((labels > 0).float() + 1e-9, 1)[:, 0]
@@ -294,16 +298,17 @@ class ActionCLIP(VideoRecognizer):
             )
 
     def _sentences(self, labels: torch.Tensor) -> torch.Tensor:
-        """L2-normalised features (B, D) of one random sentence per label, equal ones made once."""
+        """L2-normalised features (B, D) of one random sentence per label, equal ones made once.
+
+        The labels are on the CPU.
+        """
         ids = self.token_ids()
         template = torch.randint(len(ids), labels.shape)
-        labels = labels.cpu()
+        device = self.logit_scale.device
         if self.fix_text:
-            device = self.logit_scale.device
             return self._word_features()[template.to(device), labels.to(device)]
         pairs, place = torch.unique(torch.stack([template, labels], 1), dim=0, return_inverse=True)
-        device = self.logit_scale.device
-        features = self.text(ids[pairs[:, 0], pairs[:, 1]].to(device))
+        features = self.text(ids[pairs[:, 0], pairs[:, 1]])
         return normalise(features)[place.to(device)]
 
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:

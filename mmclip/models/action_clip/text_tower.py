@@ -13,6 +13,10 @@ from mmclip.models.common.causal_tower import causal_tower
 from mmclip.models.common.clip_loading import clip_config, clip_tokenizer
 
 PRETRAINED = ('clip', 'random')
+_CONFIG = (
+    "give the fields of its config.json, e.g. config=dict(model_type='roberta', vocab_size=50265, "
+    '...), or download it and name the folder'
+)
 
 
 class TransformersTower(nn.Module):
@@ -24,8 +28,11 @@ class TransformersTower(nn.Module):
         name: Local folder, or name on the hub (weights and tokenizer are downloaded at first use).
         embed_dim: D.
         config: Fields of the architecture, with ``model_type``; None reads the folder, and is
-            BERT-base for a name on the hub.
+            BERT-base for ``'bert-base-uncased'`` on the hub.
         context_length: Tokens at most.
+
+    Raises:
+        ValueError: another name on the hub without ``config``.
     """
 
     def __init__(
@@ -36,6 +43,8 @@ class TransformersTower(nn.Module):
 
         if config is None and Path(name).is_dir():
             settings = AutoConfig.from_pretrained(name)
+        elif config is None and name.removeprefix('google-bert/') != 'bert-base-uncased':
+            raise ValueError(f'text_tower.config: {name!r} is no local folder; {_CONFIG}')
         else:
             settings = AutoConfig.for_model(**(config or dict(model_type='bert')))
         self.name = name
@@ -48,12 +57,21 @@ class TransformersTower(nn.Module):
         self._tokenizer = None
 
     def fill(self) -> None:
-        """Load the weights; the projection stays random."""
+        """Load the weights; the projection stays random.
+
+        Raises:
+            ValueError: weights of another architecture than ``config``.
+        """
         from transformers import AutoModel
 
         loaded = AutoModel.from_pretrained(self.name).state_dict()
         state = {k: v for k, v in loaded.items() if not k.startswith('pooler.')}
-        self.transformer.load_state_dict(state)
+        try:
+            self.transformer.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(
+                f'text_tower.config: the weights of {self.name!r} do not fit; {_CONFIG} ({error})'
+            ) from error
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """N texts -> (N, T) ids, padded to the longest of them."""
@@ -129,9 +147,9 @@ class ActionTextTower(BaseModule):
         return self._tokenizer(list(texts))
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """(N, T) -> (N, D), raw, with gradients."""
+        """(N, T), on the CPU or with the tower, -> (N, D), raw, with gradients."""
         if isinstance(self.tower, TransformersTower) or causal_tower(self.tower) is None:
-            return self.tower(ids)
+            return self.tower(ids.to(next(self.parameters()).device))
         return encode_tokens(self.tower, ids)
 
     @torch.no_grad()

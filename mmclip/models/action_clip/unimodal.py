@@ -84,8 +84,12 @@ class UnimodalActionRecognizer(VideoRecognizer):
         self.class_names = names
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(B, V, K) of V views."""
-        views = inputs.unflatten(1, (-1, self.video.num_frames))
+        """(B, V, K) of V views.
+
+        Raises:
+            ValueError: the number of frames is no multiple of T.
+        """
+        views = self.split_views(inputs)
         features = self.video(views.flatten(0, 1))
         return self.classifier(features.float()).unflatten(0, views.shape[:2])
 

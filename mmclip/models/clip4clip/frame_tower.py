@@ -49,15 +49,16 @@ def frame_features(
     Shapes:
         frames (B, T, 3, H, W), mask (B, T) bool -> (B, T, D).
     """
-    if not mask.any():
+    places = mask.nonzero(as_tuple=True)  # the one wait for the accelerator
+    if not len(places[0]):
         # A zero that hangs on the weights: each process must take part in the backward pass.
         parts = [p for m in (tower, patch_3d) if m is not None for p in m.parameters()]
         zero = sum((0 * p.sum() for p in parts if p.requires_grad), frames.new_zeros(()))
         return frames.new_zeros((*mask.shape, embed_dim)) + zero
     if patch_3d is None:
-        real = in_chunks(tower, frames[mask], chunk)
+        real = in_chunks(tower, frames[places], chunk)
     else:
         patches = patch_3d(frames.transpose(1, 2)).transpose(1, 2)  # (B, T, C, h, w)
-        real = in_chunks(lambda part: _pooled(tower, part), patches[mask], chunk)
+        real = in_chunks(lambda part: _pooled(tower, part), patches[places], chunk)
     out = real.new_zeros((*mask.shape, embed_dim))
     return out.masked_scatter(mask[..., None], real)

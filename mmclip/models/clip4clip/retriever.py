@@ -201,7 +201,6 @@ class CLIP4Clip(BaseModel):
     def encode_texts(self, texts: Sequence[str] | torch.Tensor) -> torch.Tensor:
         """Raw features (N, D) of sentences, or of their ids (N, L); padding is not run."""
         ids = texts if isinstance(texts, torch.Tensor) else self.tokenize(texts)
-        ids = ids.to(self.clip.logit_scale.device)
         if not len(ids):
             return self.clip.logit_scale.new_zeros(0, self.embed_dim)
         tower = causal_tower(self.clip)
@@ -321,9 +320,10 @@ class CLIP4Clip(BaseModel):
         if loose:
             texts, videos = normalise(texts), self.sim_head(frames, mask)
         parts = texts.split([len(sample.texts) for sample in data_samples])
+        counts = mask.sum(1).tolist()
         for i, (sample, own) in enumerate(zip(data_samples, parts, strict=True)):
             sample.text_features = own
-            sample.num_frames = int(mask[i].sum())
+            sample.num_frames = counts[i]
             if loose:
                 sample.video_feature = videos[i]
             else:

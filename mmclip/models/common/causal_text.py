@@ -221,15 +221,19 @@ def _packs(jobs: Sequence[_Job], tokens: int) -> Iterator[list[_Job]]:
 def encode_tokens(clip: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     """Features of token ids with gradients, not normalised; a causal tower skips the padding.
 
+    Ids on the CPU go to the tower; so the longest text is known without waiting for an accelerator.
+
     Shapes:
         (N, T) -> (N, D).
     """
     tower = causal_tower(clip)
+    device = next(clip.parameters()).device
     if tower is None:
-        return clip.encode_text(ids)
+        return clip.encode_text(ids.to(device))
     ends = tower.end_of(ids)
     length = int(ends.max()) + 1 if len(ids) else 1
-    x = tower.token_embedding(ids[:, :length]) + tower.positional_embedding[:length]
+    ids, ends = ids[:, :length].to(device), ends.to(device)
+    x = tower.token_embedding(ids) + tower.positional_embedding[:length]
     mask = x.new_full((length, length), float('-inf')).triu_(1)
     for block in tower.blocks:
         x = block(x, attn_mask=mask)

@@ -1,11 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmaction.evaluation import AccMetric
 from mmaction.structures import ActionDataSample
+from mmengine import Config
 from PIL import Image
 
+from mmclip.config_path import config_path
 from mmclip.models.action_clip.recognizer import class_scores
 from mmclip.models.common.clip_loading import build_clip
 from mmclip.registry import MODELS
@@ -192,6 +196,14 @@ def test_several_labels(make_model, samples):
         assert torch.isfinite(same)
 
 
+def test_accumulated_gradients_are_told_in_full_size_trainings(make_model):
+    assert make_model().compares_samples
+    folder = Path(config_path('action_clip/action_clip_vit_b32_transf_8f_k400.py')).parent
+    for path in folder.glob('action_clip_vit_*.py'):
+        hooks = [hook['type'] for hook in Config.fromfile(path).custom_hooks]
+        assert 'mmclip.ContrastiveBatchHook' in hooks, path.name
+
+
 def test_an_empty_batch(make_model):
     model = make_model().train()
     model(torch.zeros(0, 4, 3, 16, 16), [], mode='loss')['loss_kl'].backward()
@@ -298,6 +310,46 @@ def test_towers_of_timm_and_of_transformers(make_model, samples):
     torch.testing.assert_close(model.text.eval()(ids), model.text(ids[:, :3]))
 
 
+@pytest.fixture(scope='module')
+def tiny_bert(tmp_path_factory):
+    """A folder as transformers writes it, and its model."""
+    transformers = pytest.importorskip('transformers')
+    folder = tmp_path_factory.mktemp('hub') / 'tiny-bert'
+    words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'dog', 'runs']
+    model = transformers.BertModel(
+        transformers.BertConfig(
+            hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+            vocab_size=len(words),
+        )
+    )  # fmt: skip
+    model.save_pretrained(folder)
+    (folder / 'vocab.txt').write_text('\n'.join(words))
+    transformers.BertTokenizer(str(folder / 'vocab.txt')).save_pretrained(folder)
+    return folder, model.eval()
+
+
+def test_transformers_weights_and_words_of_a_local_folder(make_model, tiny_bert):
+    folder, theirs = tiny_bert
+    model = make_model(text_tower=dict(name=str(folder))).eval()
+    model.fill()
+    ids = model.text.tokenize(['a dog', 'a dog runs', 'a cat'])
+    assert ids.tolist() == [[2, 5, 6, 3, 0], [2, 5, 6, 7, 3], [2, 5, 1, 3, 0]]
+    assert model.text.tower.tokenize(['dog ' * 99]).shape == (1, 77)
+    with torch.no_grad():
+        out = theirs(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state[:, 0]
+        torch.testing.assert_close(model.text(ids), model.text.tower.projection(out))
+    assert model(torch.randn(1, 4, 3, 16, 16), mode='predict')[0].pred_score.shape == (3,)
+
+
+def test_transformers_of_another_architecture_are_named(make_model, tiny_bert):
+    with pytest.raises(ValueError, match=r"text_tower\.config: 'roberta-base' is no local folder"):
+        make_model(text_tower=dict(name='roberta-base'))
+    small = dict(model_type='bert', hidden_size=4, num_attention_heads=2, num_hidden_layers=1)
+    model = make_model(text_tower=dict(name=str(tiny_bert[0]), config=small))
+    with pytest.raises(ValueError, match=r'text_tower\.config: the weights of .*tiny-bert'):
+        model.fill()
+
+
 def test_unimodal_baseline(samples, tiny_clip):
     config = dict(
         type='mmclip.UnimodalActionRecognizer', model=tiny_clip, num_frames=4, classes=list(NAMES)
@@ -311,6 +363,9 @@ def test_unimodal_baseline(samples, tiny_clip):
         expected = torch.stack([model.logits(p)[:, 0].softmax(1) for p in frames.split(4, 1)])
         torch.testing.assert_close(model.scores(frames), expected.mean(0))
     model.set_classes(NAMES)
+    for mode in ('loss', 'predict', 'tensor'):
+        with pytest.raises(ValueError, match=r'inputs: .*expected \(B, views \* 4'):
+            model(frames[:, :5], samples([0, 2]), mode=mode)
     with pytest.raises(ValueError, match='keeps its 3 classes'):
         model.set_classes(['x', 'y'])
     several = MODELS.build({**config, 'multi_label': True, 'classes': 3})
