@@ -34,9 +34,21 @@ def exceeds_clamp(v: torch.Tensor, folded: Folded, limit: float = CLAMP) -> bool
     return not bool(longest + folded.bias.detach().float().abs().max() <= limit)
 
 
+def _joined(one: State, other: State) -> State:
+    """Two parts of a running softmax (largest logits and sums beside them) as one."""
+    top = one[0].maximum(other[0])
+    first, second = (one[0] - top).exp(), (other[0] - top).exp()
+    return (
+        top,
+        first * one[1] + second * other[1],
+        first.transpose(1, 2) * one[2] + second.transpose(1, 2) * other[2],
+        first * one[3] + second * other[3],
+    )
+
+
 def word_penalty(mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
-    """(B, T) mask as what is added to logits, (B, 1, 1, T); None if there is no padding."""
-    if mask is None or bool(mask.all()):
+    """(B, T) mask as what is added to logits, (B, 1, 1, T); None without a mask."""
+    if mask is None:
         return None
     penalty = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
     return penalty.masked_fill(~mask.bool(), torch.finfo(dtype).min / 2)[:, None, None]
@@ -194,16 +206,14 @@ class BiAttention(BaseModule):
         logits = part @ keys + bias  # (B, n, h T)
         if self.text_output:
             peak = logits.detach().amax(1, keepdim=True).float()
-            top = peak if state is None else state[0].maximum(peak)
-            shares = (logits - top).exp()
+            shares = (logits - peak).exp()
             kept = F.dropout(shares, rate)
             total, weight = shares.sum(1, keepdim=True), kept.sum(1, keepdim=True)
-            context = kept.transpose(1, 2).to(part.dtype) @ part
-            if state is not None:
-                fade = (state[0] - top).exp()
-                total, weight = total + fade * state[1], weight + fade * state[3]
-                context = context + fade.transpose(1, 2) * state[2]
-            state = top, total, context, weight
+            # The product is a mean, as the official one: a sum of thousands overflows in fp16.
+            scale = total.detach()
+            mean = (kept / scale).transpose(1, 2).to(part.dtype) @ part
+            own = peak, total, mean * scale.transpose(1, 2), weight
+            state = own if state is None else _joined(state, own)
         table = logits.unflatten(-1, (-1, count))
         table = table if penalty is None else table + penalty
         shares = F.dropout(table.softmax(-1), rate).flatten(2)

@@ -32,16 +32,24 @@ def deform_conv(
         x (B, C, H, W), offsets (B, 18, H', W'), masks (B, 9, H', W'), weight (O, C, 3, 3),
         bias (O,) -> (B, O, H', W').
     """
-    if x.device.type != 'cpu':
-        x, offsets, masks = x.contiguous(), offsets.contiguous(), masks.contiguous()
-        return modulated_deform_conv2d(x, offsets, masks, weight, bias, stride, 1, 1, 1, 1)
-    with torch.autocast('cpu', enabled=False):
-        parts = (x, offsets, masks, weight, bias)
-        wide = (part.float() if part.dtype in HALF else part for part in parts)
-        return _on_cpu(*wide, stride).to(x.dtype)
+    parts = (x, offsets, masks, weight, bias)
+    if x.device.type == 'cpu':
+        with torch.autocast('cpu', enabled=False):
+            return _on_cpu(*widened(parts, HALF), stride).to(x.dtype)
+    parts = tuple(part.contiguous() for part in parts)
+    if all(part.dtype != torch.bfloat16 for part in parts):
+        return modulated_deform_conv2d(*parts, stride, 1, 1, 1, 1)
+    with torch.autocast(x.device.type, enabled=False):  # MMCV has no kernel for it
+        wide = widened(parts, (torch.bfloat16,))
+        return modulated_deform_conv2d(*wide, stride, 1, 1, 1, 1).to(x.dtype)
 
 
 HALF = (torch.float16, torch.bfloat16)
+
+
+def widened(parts: tuple[torch.Tensor, ...], kinds: tuple[torch.dtype, ...]) -> tuple:
+    """Tensors of some types as float32, others as they are."""
+    return tuple(part.float() if part.dtype in kinds else part for part in parts)
 
 
 def _on_cpu(

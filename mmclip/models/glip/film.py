@@ -49,7 +49,7 @@ class FiLMFusion(BaseModule):
         num_levels: Levels, each with weights of its own.
 
     Shapes:
-        L maps (B, C, H_l, W_l), hidden (B, T, C_l), mask (B, T) bool -> the same shapes.
+        L maps (B, C, H_l, W_l), hidden (B, T, C_l), mask (B, T) bool or None -> the same shapes.
 
     Raises:
         ValueError: another number of maps than ``num_levels``.
@@ -85,10 +85,11 @@ class FiLMFusion(BaseModule):
         )
 
     def forward(
-        self, features: Sequence[torch.Tensor], hidden: torch.Tensor, mask: torch.Tensor
+        self, features: Sequence[torch.Tensor], hidden: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[Maps, torch.Tensor]:
         if len(features) != len(self.joint):
             raise ValueError(f'num_levels: {len(self.joint)}, but there are {len(features)} maps')
+        mask = hidden.new_ones(hidden.shape[:2]) if mask is None else mask
         real = mask[..., None].to(hidden.dtype)
         words = self.mapping((hidden * real).sum(1) / real.sum(1).clamp(min=1))
         maps = []

@@ -66,7 +66,7 @@ class VisionLanguageFusion(BaseModule):
         clamp, stable_softmax: As :class:`~mmclip.models.glip.bi_attention.BiAttention`.
 
     Shapes:
-        L maps (B, C, H_l, W_l), hidden (B, T, C_l), mask (B, T) bool -> the same shapes.
+        L maps (B, C, H_l, W_l), hidden (B, T, C_l), mask (B, T) bool or None -> the same shapes.
 
     Raises:
         ValueError: an unknown kind.
@@ -115,7 +115,7 @@ class VisionLanguageFusion(BaseModule):
             self.shrink = ShrinkText(text_dim, num_levels, dropout)
 
     def forward(
-        self, features: Maps, hidden: torch.Tensor, mask: torch.Tensor
+        self, features: Maps, hidden: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[Maps, torch.Tensor]:
         if not self.both:
             return self._words_to_picture(features, hidden, mask), hidden
@@ -127,14 +127,16 @@ class VisionLanguageFusion(BaseModule):
         return maps, self.shrink(torch.cat([words for _, words in pairs], -1))
 
     def _fuse(
-        self, v: torch.Tensor, hidden: torch.Tensor, mask: torch.Tensor
+        self, v: torch.Tensor, hidden: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         v, hidden = self.norm_v(v), self.norm_l(hidden)
         seen, read = self.attention(v, hidden, mask)
         v = v + self.drop_path(self.gamma_v * seen)
         return v, hidden + self.drop_path(self.gamma_l * read)
 
-    def _words_to_picture(self, features: Maps, hidden: torch.Tensor, mask: torch.Tensor) -> Maps:
+    def _words_to_picture(
+        self, features: Maps, hidden: torch.Tensor, mask: torch.Tensor | None
+    ) -> Maps:
         maps, words = [], self.norm_l(hidden)
         for number, level in enumerate(features):
             if self.renormalize and number:

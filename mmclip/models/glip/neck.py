@@ -15,7 +15,7 @@ Text = dict[str, torch.Tensor]
 
 
 class DeepFusionBlock(BaseModule):
-    """Fusion, a text layer, a DyHead block; the first two may be missing."""
+    """Fusion, a text layer, a DyHead block, each of which may be missing; no mask: no padding."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class DeepFusionBlock(BaseModule):
         self.fusion, self.text_layer, self.dyconv = fusion, text_layer, dyconv
 
     def forward(
-        self, features: Maps, hidden: torch.Tensor, mask: torch.Tensor
+        self, features: Maps, hidden: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[Maps, torch.Tensor]:
         if self.fusion is not None:
             features, hidden = self.fusion(features, hidden, mask)
@@ -110,9 +110,12 @@ class DeepFusionNeck(BaseModule):
 
     def forward(self, features: Maps, text: Text) -> tuple[Maps, Text]:
         hidden, mask = text['hidden'], text['mask'].bool()
+        # Asked once, since the answer is waited for: without padding blocks have no mask to apply.
+        mask = None if bool(mask.all()) else mask
         features = tuple(features)
         for block in self.blocks:
-            if self.with_cp and self.training:
+            # Not `self.training`: tuning the words alone keeps the tower in evaluation mode.
+            if self.with_cp and torch.is_grad_enabled():
                 features, hidden = checkpoint(block, features, hidden, mask, use_reentrant=False)
             else:
                 features, hidden = block(features, hidden, mask)

@@ -48,7 +48,8 @@ def test_is_the_formula_in_any_portions(chunk):
 
 @pytest.mark.parametrize('chunk', [4, 100])
 def test_gradients_are_those_of_the_formula(chunk):
-    attention, (v, words, mask) = build(chunk=chunk), inputs()
+    attention, (v, words, mask) = build(chunk=chunk).double(), inputs()
+    v, words = v.double(), words.double()
     weights = list(attention.parameters())
     v.requires_grad_(), words.requires_grad_()
     ours = sum(part.square().sum() for part in attention(v, words, mask))
@@ -58,7 +59,7 @@ def test_gradients_are_those_of_the_formula(chunk):
         torch.autograd.grad(wanted, [v, words, *weights]),
         strict=True,
     ):
-        torch.testing.assert_close(a, b, rtol=2e-4, atol=2e-4)
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
 def test_padding_is_not_seen_and_reads_what_it_would():
@@ -108,6 +109,18 @@ def test_dropout_keeps_the_mean(chunk):
         spread = torch.stack([draw[place] for draw in draws]).std(0) / 3000**0.5
         assert ((mean - exact[place]).abs() < 5 * spread + 1e-4).all()
         assert spread.max() > 0
+
+
+@pytest.mark.parametrize('chunk', [4096, 3000])
+def test_thousands_of_positions_do_not_overflow_in_fp16(chunk):
+    attention = build(chunk=chunk)
+    torch.nn.init.zeros_(attention.key.weight)  # every position has the same share
+    torch.nn.init.zeros_(attention.key.bias)
+    v, (_, words, _) = torch.full((1, 6000, 6), 30.0), inputs()
+    wanted = attention(v, words[:1])[1]
+    with torch.autocast('cpu', torch.float16):
+        found = attention(v, words[:1])[1]
+    torch.testing.assert_close(found.float(), wanted, rtol=1e-2, atol=1e-1)
 
 
 def test_heads_must_divide_the_width():

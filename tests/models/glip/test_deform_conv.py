@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmcv.ops import modulated_deform_conv2d
 
-from mmclip.models.glip.deform_conv import deform_conv
+from mmclip.models.glip.deform_conv import deform_conv, widened
 
 
 def parts(stride: int, side: int = 7, more: int = 0):
@@ -71,3 +71,22 @@ def test_bfloat16_is_computed_wide():
     assert found.dtype == torch.bfloat16
     wanted = deform_conv(tensors[0].bfloat16().float(), *tensors[1:])
     torch.testing.assert_close(found.float(), wanted, rtol=1e-2, atol=1e-1)
+
+
+def test_accelerators_widen_bfloat16_only():
+    kinds = [torch.bfloat16, torch.float16, torch.float32]
+    found = widened(tuple(torch.zeros(1, dtype=kind) for kind in kinds), (torch.bfloat16,))
+    assert [part.dtype for part in found] == [torch.float32, torch.float16, torch.float32]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='MMCV has no such kernel on a GPU')
+def test_bfloat16_on_a_gpu():
+    tensors = [part.detach().float().cuda().requires_grad_() for part in parts(1)]
+    wanted = deform_conv(*tensors)
+    narrow = [tensors[0].bfloat16(), tensors[1].bfloat16(), *tensors[2:]]
+    with torch.autocast('cuda', torch.bfloat16):
+        found = deform_conv(*narrow)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, rtol=5e-2, atol=2e-1)
+    found.sum().backward()
+    assert all(torch.isfinite(part.grad).all() for part in tensors)

@@ -104,6 +104,31 @@ def test_recomputed_activations_give_the_same_gradients():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
+def test_activations_are_recomputed_for_gradients_only():
+    tower, calls = neck(with_cp=True).eval(), []  # as the tuning of words leaves it
+    tower.blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        tower(maps(), text())
+    assert len(calls) == 1
+    tower(maps(), text())[0][0].sum().backward()
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize('kind', ['MHA-B', 'FILM'])
+def test_blocks_hear_of_padding_only_if_there_is_some(kind):
+    fusion, masks = dict(kind=kind, embed_dim=16, dropout=0.0), []
+    tower = neck(fusion=fusion | (dict(num_levels=3) if kind == 'FILM' else dict(num_heads=2)))
+    tower.eval().blocks[0].register_forward_pre_hook(lambda _, given: masks.append(given[2]))
+    padded = text()
+    whole = padded | dict(mask=torch.ones(2, 4, dtype=torch.bool))
+    found = tower(maps(), whole)[0]
+    tower(maps(), padded)
+    assert masks[0] is None and masks[1] is not None
+    block = tower.blocks[0](maps(), whole['hidden'], whole['mask'])
+    torch.testing.assert_close(block, tower.blocks[0](maps(), whole['hidden'], None))
+    assert all(torch.isfinite(level).all() for level in found)
+
+
 def test_every_parameter_learns():
     tower = neck().train()
     out, words = tower(maps(), text())
