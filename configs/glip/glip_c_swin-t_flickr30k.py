@@ -10,4 +10,6 @@ default_scope = 'mmdet'
 visualizer = dict(
     type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 
+# Boxes as the official evaluation takes them.
+model = dict(test_cfg=dict(inclusive=True))
 val_cfg = dict(type='mmengine.ValLoop')

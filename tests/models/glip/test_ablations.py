@@ -1,6 +1,7 @@
 """What the official code has beside GLIP: FiLM, fixed token outputs, MDETR's contrastive loss."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,3 +98,12 @@ def test_the_contrastive_leaf_trains_cosines_and_scores_others():
 def test_the_leaf_with_fixed_tokens_says_that_some_parameters_are_not_read():
     losses, silent, unused = trained('fixed_tokens')
     assert 'loss_contrast' not in losses and silent and unused
+
+
+@pytest.mark.parametrize('folder', ['glip', 'glipv2'])
+def test_leaves_of_lvis_and_flickr_leave_boxes_as_the_official_evaluation_takes_them(folder):
+    leaves = Path(config_path('glip/glip_b_mini.py')).parents[1] / folder
+    paths = [path for kind in ('lvis', 'flickr') for path in leaves.glob(f'*{kind}*.py')]
+    assert len(paths) >= 3
+    for path in paths:
+        assert Config.fromfile(path).model.test_cfg.get('inclusive'), path.name
