@@ -16,6 +16,11 @@ KINDS = (('DT', 'd'), ('JJ', 'a'), ('NN', 'n'))
 GRAMMAR = re.compile(r'd?a*n+')
 
 
+def lowered(text: str) -> str:
+    """Lower case letter by letter, so that places stay: a few small letters are two characters."""
+    return ''.join(small if len(small := letter.lower()) == 1 else letter for letter in text)
+
+
 def grammar_spans(caption: str, words: Sequence[str], tags: Sequence[str]) -> list[Span]:
     """Phrases of the form determiner? adjective* noun+.
 
@@ -28,9 +33,9 @@ def grammar_spans(caption: str, words: Sequence[str], tags: Sequence[str]) -> li
             literally (quotation marks) are passed over.
     """
     places, kinds, start = [], '', 0
-    lower = caption.lower()
+    lower = lowered(caption)
     for word, name in zip(words, tags, strict=True):
-        at = lower.find(word.lower(), start)
+        at = lower.find(lowered(word), start)
         if at < 0:
             kinds, places = kinds + '.', [*places, (start, start)]
             continue
@@ -77,7 +82,7 @@ class PhraseFinder:
 
     def __call__(self, caption: str) -> list[Span]:
         if self.words is None:
-            return grammar_spans(caption, *tag(caption.lower()))
+            return grammar_spans(caption, *tag(lowered(caption)))
         return listed_spans(caption, self.words)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mmclip.models.common import phrases
 from mmclip.models.glip import noun_phrases
-from mmclip.models.glip.noun_phrases import grammar_spans, listed_spans, phrase_finder
+from mmclip.models.glip.noun_phrases import grammar_spans, listed_spans, lowered, phrase_finder
 
 
 def said(caption, spans):
@@ -35,6 +35,14 @@ def test_tokens_that_are_not_in_the_caption_are_passed_over():
     caption = 'a "red" car'
     words, tags = ['a', '``', 'red', "''", 'car'], ['DT', '``', 'JJ', "''", 'NN']
     assert said(caption, grammar_spans(caption, words, tags)) == ['car']
+
+
+def test_letters_whose_small_ones_are_two_move_nothing():
+    caption = 'İstanbul İzmir: a red car'
+    words, tags = [*lowered(caption).replace(':', ' :').split()], 'NN NN : DT JJ NN'.split()
+    assert len(caption.lower()) > len(caption)
+    found = said(caption, grammar_spans(caption, words, tags))
+    assert found == ['İstanbul İzmir', 'a red car']
 
 
 def test_runs_of_listed_words():
