@@ -1,5 +1,6 @@
 """GLIP on a CPU: a long vocabulary on one picture, the fusion block, a training step at full size.
 
+    python benchmarks/glip.py                                   all of the following
     python benchmarks/glip.py vocabulary [--config glip/glip_b_swin-t_o365.py] [--side 800 1333]
     python benchmarks/glip.py fusion [--positions 22323] [--tokens 256]
     python benchmarks/glip.py step [--config glip/glip_b_swin-t_o365.py] [--side 800 1333]
@@ -42,6 +43,7 @@ from mmclip.models.glip.bi_attention import BiAttention
 from mmclip.models.glip.captions import clean_name
 from mmclip.registry import MODELS
 
+PARTS = ('vocabulary', 'fusion', 'step')
 CAPTIONS = 31
 PIECE = 6  # letters: longer words are two or more tokens, as in BERT's vocabulary
 
@@ -212,7 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('part', choices=('vocabulary', 'fusion', 'step'))
+    parser.add_argument('part', nargs='?', choices=PARTS, help='default: all')
     parser.add_argument('--config', default='glip/glip_b_swin-t_o365.py')
     parser.add_argument('--side', type=int, nargs=2, default=(800, 1333), help='height, width')
     parser.add_argument('--captions', type=int, default=3)
@@ -220,7 +222,9 @@ def main() -> None:
     parser.add_argument('--tokens', type=int, default=256)
     parser.add_argument('--rounds', type=int, default=3)
     options = parser.parse_args()
-    sys.exit(not globals()[options.part](options))
+    parts = [options.part] if options.part else PARTS
+    met = [globals()[part](options) for part in parts]  # all of them, whatever the first says
+    sys.exit(not all(met))
 
 
 if __name__ == '__main__':
