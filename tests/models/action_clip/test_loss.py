@@ -71,20 +71,29 @@ def test_shapes_that_do_not_fit(change):
         MultiPositiveKLLoss(sharpness=0)
 
 
-def _gradients(videos, texts, labels):
+def _gradients(videos, texts, labels, spoken):
     videos, texts = videos.clone().requires_grad_(), texts.clone().requires_grad_()
     scale = torch.tensor(5.0, requires_grad=True)
-    loss = MultiPositiveKLLoss()(videos, texts, scale, labels, labels)
+    loss = MultiPositiveKLLoss()(videos, texts, scale, labels, spoken)
     loss.backward()
     return loss.detach(), videos.grad, texts.grad, scale.grad
+
+
+def batches():
+    """One action per video; several of each, of which a sentence tells one."""
+    videos, texts, labels = pairs()
+    hot = F.one_hot(labels, 5).float()
+    hot[0] = torch.ones(5)
+    hot[-1] = 0  # a video without an action
+    return (videos, texts, labels, labels), (videos, texts, hot, labels)
 
 
 def run_rank(rank: int, folder: str) -> None:
     """What each process of the test below does."""
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
-    videos, texts, labels = (part.chunk(2)[rank] for part in pairs())
-    torch.save(_gradients(videos, texts, labels), f'{folder}/{rank}.pt')
+    own = [_gradients(*(part.chunk(2)[rank] for part in batch)) for batch in batches()]
+    torch.save(own, f'{folder}/{rank}.pt')
     dist.destroy_process_group()
 
 
@@ -92,14 +101,15 @@ def test_two_processes_give_the_loss_and_gradients_of_the_joined_batch(tmp_path)
     command = [sys.executable, __file__]
     ranks = [subprocess.Popen([*command, str(rank), str(tmp_path)]) for rank in range(2)]
     assert [process.wait(120) for process in ranks] == [0, 0]
-    loss, videos, texts, scale = _gradients(*pairs())
-    parts = [torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1)]
-    assert float(parts[0][0]) != pytest.approx(float(parts[1][0]), rel=1e-3)
-    assert float(sum(p[0] for p in parts) / 2) == pytest.approx(float(loss), abs=1e-6)
-    # Gradients of the whole batch, once averaged over processes.
-    torch.testing.assert_close(torch.cat([p[1] for p in parts]) / 2, videos, atol=1e-6, rtol=0)
-    torch.testing.assert_close(torch.cat([p[2] for p in parts]) / 2, texts, atol=1e-6, rtol=0)
-    assert float(sum(p[3] for p in parts) / 2) == pytest.approx(float(scale), abs=1e-6)
+    results = zip(*(torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1)), strict=True)
+    for batch, parts in zip(batches(), results, strict=True):
+        loss, videos, texts, scale = _gradients(*batch)
+        assert float(parts[0][0]) != pytest.approx(float(parts[1][0]), rel=1e-3)
+        assert float(sum(p[0] for p in parts) / 2) == pytest.approx(float(loss), abs=1e-6)
+        # Gradients of the whole batch, once averaged over processes.
+        torch.testing.assert_close(torch.cat([p[1] for p in parts]) / 2, videos, atol=1e-6, rtol=0)
+        torch.testing.assert_close(torch.cat([p[2] for p in parts]) / 2, texts, atol=1e-6, rtol=0)
+        assert float(sum(p[3] for p in parts) / 2) == pytest.approx(float(scale), abs=1e-6)
 
 
 if __name__ == '__main__':
