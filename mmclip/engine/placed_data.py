@@ -7,7 +7,7 @@ instead of loading samples.
 
 A data set that answers in the order in which it is asked (a stream behind indices) says so by
 ``answers_in_order = True``. It is asked again for what a run has seen, or, if it has a method
-``skip(index)``, told to leave that out. A method ``set_order(seed, epoch)`` hears the run's seed, and
+``skip(index)``, told to leave that out. A method ``set_order(seed, epoch)`` hears the seed of the
 run and the epoch before each. It may lie in data sets that join or repeat others.
 """
 
