@@ -95,7 +95,7 @@ def download_weights_only(module: ModuleType) -> None:
     """Make MMEngine read downloaded checkpoints with ``weights_only`` as it reads local ones.
 
     Symptom: none; ``load_from='https://...'`` executes what the file says.
-    Cause: ``torch.hub.load_state_dict_from_url`` has ``weights_only=False`` as its default.
+    Cause: ``torch.hub.load_state_dict_from_url`` does not restrict to weights unless it is asked.
     Drop it when torch or MMEngine changes that.
     """
     if not isinstance(module.load_url, functools.partial):
