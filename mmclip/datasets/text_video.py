@@ -21,7 +21,8 @@ class Clip(NamedTuple):
     """A video, or a part of one, and what is said about it.
 
     Attributes:
-        video_id: As the annotations name it; the file's name, with or without its ending.
+        video_id: As the annotations name it; the file's name, or its path below the folder of the
+            videos, with or without its ending.
         texts: Sentences.
         start, end: In seconds; None: the whole video.
     """
@@ -35,8 +36,10 @@ class Clip(NamedTuple):
 class VideoFolder:
     """Finds videos by name below a folder, which is walked through once.
 
-    Files that lie beside a video under its name (thumbnails, descriptions, parts of a download) are
-    none: only names with an ending of a video stand for a name without, or with another one.
+    A bare name is looked for in all sub-folders; a name with a folder in it (``a/1.mp4``) means
+    that one, since ``b/1.mp4`` is another video. Files that lie beside a video under its name
+    (thumbnails, descriptions, parts of a download) are none: only names with an ending of a video
+    stand for a name without, or with another one.
 
     Args:
         folder: Sub-folders count.
@@ -44,22 +47,28 @@ class VideoFolder:
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = str(folder)
+        # Names, and paths below the folder, of every file; without its ending, of every video.
         self._by_name: dict[str, str] = {}
         self._by_stem: dict[str, str] = {}
         for root, folders, names in os.walk(self.folder, followlinks=True):
             folders.sort()
+            below = os.path.relpath(root, self.folder)
             for name in sorted(names):
                 path = os.path.join(root, name)
-                self._by_name.setdefault(name, path)
-                if name.lower().endswith(VIDEO_ENDINGS):
-                    self._by_stem.setdefault(name.rpartition('.')[0], path)
+                for key in {name, os.path.normpath(os.path.join(below, name))}:
+                    self._by_name.setdefault(key, path)
+                    if name.lower().endswith(VIDEO_ENDINGS):
+                        self._by_stem.setdefault(os.path.splitext(key)[0], path)
 
     def find(self, video_id: str) -> str | None:
         """The path of a video: by its whole name, by that without its ending, or with another."""
-        name = video_id.rpartition('/')[2]
+        if os.path.isabs(video_id):
+            video_id = os.path.relpath(video_id, self.folder)
+        where, name = os.path.split(os.path.normpath(video_id))
         for short in (name, name.removeprefix('v_')):  # ActivityNet's files lack its 'v_'
-            stem = short.rpartition('.')[0]
-            found = self._by_name.get(short) or self._by_stem.get(short) or self._by_stem.get(stem)
+            key = os.path.join(where, short)
+            stem = os.path.splitext(key)[0]
+            found = self._by_name.get(key) or self._by_stem.get(key) or self._by_stem.get(stem)
             if found:
                 return found
         return None

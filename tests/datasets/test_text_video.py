@@ -307,6 +307,20 @@ def test_files_beside_a_video_are_none(tmp_path):
     assert found('odd.gif') == 'odd.gif'  # who names a file means it
 
 
+def test_a_folder_in_a_name_is_meant(tmp_path):
+    for name in ('a/1.mp4', 'b/1.webm', 'b/deep/2.mp4'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b'')
+    folder = VideoFolder(tmp_path)
+    wanted = {
+        'a/1.mp4': 'a/1.mp4', 'b/1.mp4': 'b/1.webm', './b/1': 'b/1.webm', '1': 'a/1.mp4',
+        str(tmp_path / 'b' / '1.mp4'): 'b/1.webm', '2.mp4': 'b/deep/2.mp4',
+        'b/deep/v_2': 'b/deep/2.mp4', 'c/1.mp4': None, 'a/2.mp4': None,
+    }  # fmt: skip
+    for name, file in wanted.items():
+        assert folder.find(name) == (file and str(tmp_path / file)), name
+
+
 # -- what can be wrong -----------------------------------------------------------------------------
 
 
