@@ -1,5 +1,5 @@
-# Charades, several actions per video, from the Kinetics-400 checkpoint: 44.3 mAP (paper). Effective batch 128
-# (4 x 32).
+# Charades, several actions per video, from the Kinetics-400 checkpoint: 44.3 mAP (paper, from memory). Effective
+# batch 128 (4 x 32).
 # python tools/train.py configs/action_clip/action_clip_vit_b16_transf_32f_charades.py
 _base_ = [
     '../_base_/default_runtime.py',

@@ -1,4 +1,4 @@
-# CLIP4Clip, ViT-B/32, seqLSTM, MSR-VTT 9k / 1k-A: 42.5 R@1 text to video (paper; not measured
+# CLIP4Clip, ViT-B/32, seqLSTM, MSR-VTT 9k / 1k-A: 42.5 R@1 text to video (paper, from memory; not measured
 # here). Effective batch 128 (4 x 32).
 # python tools/train.py configs/clip4clip/clip4clip_vit_b32_seqlstm_msrvtt_9k.py
 _base_ = './clip4clip_vit_b32_meanp_msrvtt_9k.py'
