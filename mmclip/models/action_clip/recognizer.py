@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import get_rank, get_world_size
 from PIL import Image
 from torch import nn
 
@@ -303,7 +304,8 @@ class ActionCLIP(VideoRecognizer):
         The labels are on the CPU.
         """
         ids = self.token_ids()
-        template = torch.randint(len(ids), labels.shape)
+        # MMEngine gives all processes one seed: each takes its part of what the joined batch draws.
+        template = torch.randint(len(ids), (get_world_size(), len(labels)))[get_rank()]
         device = self.logit_scale.device
         if self.fix_text:
             return self._word_features()[template.to(device), labels.to(device)]

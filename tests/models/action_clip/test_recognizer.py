@@ -10,6 +10,7 @@ from mmengine import Config
 from PIL import Image
 
 from mmclip.config_path import config_path
+from mmclip.models.action_clip import recognizer
 from mmclip.models.action_clip.recognizer import class_scores
 from mmclip.models.common.clip_loading import build_clip
 from mmclip.registry import MODELS
@@ -174,6 +175,21 @@ def test_one_random_sentence_per_label_and_equal_ones_once(make_model, monkeypat
     for text, label in zip(texts, labels, strict=True):
         assert min((text - own[p, label]).abs().max() for p in (0, 1)) < 1e-5
     assert len(torch.unique(texts.detach(), dim=0)) == rows[0] >= 3
+
+
+def test_processes_of_one_seed_draw_the_sentences_of_the_joined_batch(make_model, monkeypatch):
+    model = make_model(fix_text=True).train()
+    labels = torch.arange(24) % 3
+
+    def drawn(labels, rank, count):
+        monkeypatch.setattr(recognizer, 'get_rank', lambda: rank)
+        monkeypatch.setattr(recognizer, 'get_world_size', lambda: count)
+        torch.manual_seed(0)
+        return model._sentences(labels)
+
+    parts = [drawn(labels, rank, 2) for rank in (0, 1)]
+    assert not torch.equal(*parts)
+    torch.testing.assert_close(torch.cat(parts), drawn(labels.repeat(2), 0, 1))
 
 
 def test_fixed_text_gives_the_same_loss_as_trained_text(make_model, samples):
