@@ -13,6 +13,7 @@ from mmclip.models.common.causal_tower import causal_tower
 from mmclip.models.common.clip_loading import clip_config, clip_tokenizer
 
 PRETRAINED = ('clip', 'random')
+_FIELDS = {'name', 'config', 'context_length', 'pretrained'}
 _CONFIG = (
     "give the fields of its config.json, e.g. config=dict(model_type='roberta', vocab_size=50265, "
     '...), or download it and name the folder'
@@ -117,6 +118,11 @@ class ActionTextTower(BaseModule):
         self.embed_dim = config['embed_dim']
         if isinstance(tower, dict):
             settings = dict(tower)
+            if 'name' not in settings or settings.keys() - _FIELDS:
+                raise ValueError(
+                    f'text_tower: {settings}; a dict has the name of a transformers model or a '
+                    f'folder, and may have others of {sorted(_FIELDS)}'
+                )
             self.source = 'transformers' if settings.pop('pretrained', True) else 'random'
             self.tower = TransformersTower(embed_dim=self.embed_dim, **settings)
         elif tower in PRETRAINED:

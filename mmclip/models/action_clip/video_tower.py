@@ -99,6 +99,11 @@ class VideoTower(BaseModule):
         self.norm_eval = norm_eval
         self.frozen = frozen
         if isinstance(tower, dict):
+            if 'name' not in tower or tower.keys() - {'name', 'pretrained'}:
+                raise ValueError(
+                    f'image_tower: {tower}; a dict has the name of a timm model, and may have '
+                    'pretrained'
+                )
             self.source = 'timm' if tower.get('pretrained', True) else 'random'
             self.visual = TimmTower(name=tower['name'], embed_dim=self.embed_dim)
         elif tower in PRETRAINED:

@@ -244,7 +244,11 @@ def test_bad_input(make_model, samples):
         dict(in_prompt='twist'),
         dict(shift_div=1),
         dict(image_tower='imagenet'),
+        dict(image_tower=dict(name='test_vit', pretrained=False, img_size=96)),
+        dict(image_tower=dict(pretrained=False)),
         dict(text_tower='bert'),
+        dict(text_tower=dict(name='nowhere', layers=2)),
+        dict(text_tower=dict(config=dict(model_type='bert'))),
         dict(num_frames=0),
         dict(prompts='nonsense'),
     ):
