@@ -117,6 +117,8 @@ class CLIP4Clip(BaseModel):
                 kind = type(self.clip.visual).__name__
                 raise ValueError(f'{name} needs a CLIP with a ViT; {model!r} has a {kind}')
         self.patch_3d = None
+        if linear_patch == '2d' and patch_init != 'centre':
+            raise ValueError(f"patch_init: {patch_init!r} needs linear_patch='3d', which starts so")
         if linear_patch == '3d':
             conv = self.clip.visual.conv1
             self.patch_3d = Patch3D(

@@ -226,6 +226,7 @@ def test_pretrained_weights_fill_both_towers():
     ('change', 'message'),
     [
         (dict(linear_patch='4d'), 'linear_patch'),
+        (dict(patch_init='average'), "needs linear_patch='3d'"),
         (dict(max_words=78), 'max_words: 78'),
         (dict(model='mini_clip', linear_patch='3d'), 'needs a CLIP with a ViT'),
         (dict(model='mini_clip', freeze_layer_num=0), 'needs a CLIP with a ViT'),
