@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from mmclip.apis.video_search import VideoSearcher, list_videos
+from mmclip.checkpoint import atomic_file
 from mmclip.models.clip4clip.feature_store import FeatureStore
 from mmclip.models.clip4clip.search import exact_search, index_search, load_index
 
@@ -88,8 +89,8 @@ def main(arguments: list[str] | None = None) -> list[dict]:
         ]
         found.append(dict(query=name, videos=hits))
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(''.join(json.dumps(row) + '\n' for row in found))
+        with atomic_file(options.out) as partial:
+            partial.write_text(''.join(json.dumps(row) + '\n' for row in found))
     else:
         for row in found:
             print(row['query'])

@@ -220,16 +220,21 @@ def test_search_by_faiss(many):
     pytest.importorskip('faiss')
     folder, vectors, readable = many
     store = FeatureStore(folder)
-    queries = F.normalize(torch.randn(20, 8), dim=1)
+    queries = F.normalize(torch.randn(20, 8, generator=torch.Generator().manual_seed(2)), dim=1)
     scores, places = exact_search(store, queries, 5)
     for index in (build_index(store), load_index(store, 'Flat'), load_index(store, 'Flat')):
         found, rows = index_search(index, queries, 5)
         torch.testing.assert_close(found, scores)
-        assert torch.equal(rows, places)
+        assert torch.equal(vectors[rows], vectors[places])  # of equal ones faiss takes any
     cells = load_index(store, 'IVF16,Flat')
-    assert torch.equal(index_search(cells, queries, 5, probes=16)[1], places)
+    rows = index_search(cells, queries, 5, probes=16)[1]
+    assert torch.equal(vectors[rows], vectors[places])
     few = index_search(cells, queries, 5, probes=1)[1]
     assert (few == places).float().mean() > 0.2
+    with pytest.raises(ValueError, match='topk: 0'):
+        index_search(cells, queries, 0)
+    with pytest.raises(ValueError, match='vectors of 8'):
+        index_search(cells, queries[:, :4])
     for probes, message in ((4, 'no cells'), (0, 'probes: 0')):
         with pytest.raises(ValueError, match=message):
             index_search(build_index(store), queries, 5, probes=probes)
@@ -237,6 +242,34 @@ def test_search_by_faiss(many):
         build_index(store, 'Nonsense')
     with pytest.raises(ValueError, match='cannot be trained'):
         build_index(store, 'IVF2000,Flat')
+
+
+def test_an_index_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    faiss = pytest.importorskip('faiss')
+    meta = dict(weights='x', embed_dim=8, dtype='float32')
+    meta = open_store(tmp_path, ['a', 'b'], meta, per_shard=2)
+    fill_store(tmp_path, meta, lambda start, stop: (torch.eye(8)[:2], torch.ones(2)))
+    store, written, write = FeatureStore(tmp_path), [], faiss.write_index
+
+    def slow(index, path):
+        written.append(path)
+        Path(path).write_bytes(b'half')
+        if len(written) == 1:  # another process begins, and ends, meanwhile
+            monkeypatch.setattr('os.getpid', lambda: -1)
+            load_index(store, 'Flat')
+            monkeypatch.undo()
+            monkeypatch.setattr(faiss, 'write_index', slow)
+            assert Path(path).read_bytes() == b'half'
+        write(index, path)
+
+    monkeypatch.setattr(faiss, 'write_index', slow)
+    load_index(store, 'Flat')
+    assert len(set(written)) == 2
+    monkeypatch.setattr(faiss, 'write_index', lambda index, path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        load_index(store, 'HNSW4')
+    assert load_index(store, 'Flat').ntotal == 2
+    assert len(list(tmp_path.glob('*faiss*'))) == 1
 
 
 def test_bad_stores_and_settings(many, tmp_path):

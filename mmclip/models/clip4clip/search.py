@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from mmclip.checkpoint import atomic_file
 from mmclip.models.clip4clip.feature_store import FeatureStore
 
 _QUERIES = 256
@@ -54,6 +55,13 @@ def _best(queries: torch.Tensor, vectors: torch.Tensor, topk: int) -> tuple[torc
     return torch.cat(scores), places
 
 
+def _check(queries: torch.Tensor, width: int, topk: int) -> None:
+    if topk < 1:
+        raise ValueError(f'topk: {topk}; allowed are 1 and more')
+    if queries.ndim != 2 or queries.shape[1] != width:
+        raise ValueError(f'queries: {tuple(queries.shape)}; the store has vectors of {width}')
+
+
 def exact_search(
     store: FeatureStore, queries: torch.Tensor, topk: int = 10, *, rows: int = 65536
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,13 +80,11 @@ def exact_search(
         queries (Q, D) -> scores (Q, k) float32, falling, and rows of the store (Q, k) int64.
 
     Raises:
-        ValueError: ``topk`` below 1; queries of another width.
+        ValueError: ``topk`` or ``rows`` below 1; queries of another width.
     """
-    width = store.meta['embed_dim']
-    if topk < 1:
-        raise ValueError(f'topk: {topk}; allowed are 1 and more')
-    if queries.ndim != 2 or queries.shape[1] != width:
-        raise ValueError(f'queries: {tuple(queries.shape)}; the store has vectors of {width}')
+    _check(queries, store.meta['embed_dim'], topk)
+    if rows < 1:
+        raise ValueError(f'rows: {rows}; allowed are 1 and more')
     queries, device = queries.float(), queries.device
     best = torch.empty(len(queries), 0)
     places = torch.empty(len(queries), 0, dtype=torch.long)
@@ -150,9 +156,8 @@ def load_index(store: FeatureStore, factory: str) -> Any:
     if path.is_file():
         return faiss.read_index(str(path))
     index = build_index(store, factory)
-    partial = path.with_suffix('.partial')
-    faiss.write_index(index, str(partial))
-    partial.replace(path)
+    with atomic_file(path) as partial:
+        faiss.write_index(index, str(partial))
     return index
 
 
@@ -168,8 +173,9 @@ def index_search(
         probes: Cells that are looked into, of an index that has cells; None: 32.
 
     Raises:
-        ValueError: ``probes`` below 1, or for an index without cells.
+        ValueError: as :func:`exact_search`; ``probes`` below 1, or for an index without cells.
     """
+    _check(queries, index.d, topk)
     if probes is not None and probes < 1:
         raise ValueError(f'probes: {probes}; allowed are 1 and more')
     cells = _faiss().try_extract_index_ivf(index)  # below maps, rotations and refinements too
