@@ -62,10 +62,13 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     options = parse(arguments)
     store = FeatureStore(options.store)
     searcher = VideoSearcher(options.config, options.checkpoint, options.device)
-    if searcher.identity()['weights'] != store.meta['weights']:
+    identity = searcher.identity()
+    differ = [key for key in ('weights', 'model') if identity[key] != store.meta[key]]
+    if differ:
         raise ValueError(
-            f'store: {options.store} was made with other weights than {options.checkpoint} of '
-            f'{options.config}; their vectors have nothing to do with each other'
+            f'store: {options.store} was made with other {" and ".join(differ)} than '
+            f'{options.checkpoint} of {options.config}; their vectors have nothing to do with each '
+            'other'
         )
     names, queries = _queries(options, searcher)
     if options.probes is not None and not options.faiss:

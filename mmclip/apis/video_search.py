@@ -1,5 +1,6 @@
 """A trained retrieval model, the videos that it is run on, and its vectors of them."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -101,12 +102,24 @@ class VideoSearcher:
         self.pipeline = Compose([dict(step) for step in self.steps])
 
     def identity(self) -> dict[str, Any]:
-        """What tells this model's vectors from another's."""
-        return dict(
+        """What tells this model's vectors from another's, as json gives it back.
+
+        ``model`` is what no weight shows: the activation, a head that does not normalise frames.
+        """
+        settings, pixels = self.config.model, self.model.data_preprocessor
+        head = dict(settings.get('sim_head') or {}, type=type(self.model.sim_head).__name__)
+        identity = dict(
             weights=state_hash(self.model.state_dict()),
+            model=dict(
+                clip=settings.model,
+                head=head,
+                mean=pixels.mean.flatten().tolist(),
+                std=pixels.std.flatten().tolist(),
+            ),
             embed_dim=self.model.embed_dim,
             sampling=[dict(step) for step in self.steps],
         )
+        return json.loads(json.dumps(identity))
 
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> torch.Tensor:

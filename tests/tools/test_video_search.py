@@ -114,6 +114,19 @@ def test_other_videos_or_weights_are_another_store(store, videos, tmp_path):
         extract.main([tight, 'none', '--videos', one, '--out', str(tmp_path / 'tight')])
 
 
+def test_a_head_of_the_same_weights_is_another_store(store, videos, tmp_path):
+    config = tmp_path / 'port.py'
+    head = "dict(type='mmclip.MeanPHead', normalise_frames=False)"
+    config.write_text(f"_base_ = 'mmclip::{CONFIG}'\nmodel = dict(sim_head={head})\n")
+    with pytest.raises(ValueError, match='a store of other model;'):
+        tool('extract_video_features').main(
+            [str(config), 'none', '--videos', str(videos), '--out', str(store),
+             '--videos-per-shard', '3']
+        )  # fmt: skip
+    with pytest.raises(ValueError, match='with other model than'):
+        tool('search_videos').main([str(store), str(config), 'none', '--text', 'a star'])
+
+
 def test_search_by_words_and_by_a_video(store, videos, tmp_path, capsys):
     search = tool('search_videos')
     base = [str(store), CONFIG, 'none', '--topk', '3', '--rows', '2']
@@ -280,11 +293,15 @@ def test_bad_stores_and_settings(many, tmp_path):
         exact_search(FeatureStore(folder), vectors[:1], 0)
     with pytest.raises(ValueError, match='vectors of 8'):
         exact_search(FeatureStore(folder), vectors[:1, :4])
+    with pytest.raises(ValueError, match='rows: 0'):
+        exact_search(FeatureStore(folder), vectors[:1], rows=0)
     meta = dict(weights='x', embed_dim=8, dtype='float16')
     with pytest.raises(ValueError, match='there is none'):
         open_store(tmp_path / 'a', [], meta, per_shard=3)
     with pytest.raises(ValueError, match='line break'):
         open_store(tmp_path / 'a', ['a\nb'], meta, per_shard=3)
+    with pytest.raises(ValueError, match='line break'):
+        open_store(tmp_path / 'a', ['a\rb'], meta, per_shard=3)
     meta = open_store(tmp_path / 'b', ['a', 'b'], meta, per_shard=3)
     fill_store(tmp_path / 'b', meta, lambda start, stop: (torch.ones(2, 8), torch.ones(2)))
     assert next(FeatureStore(tmp_path / 'b').blocks())[1].dtype == torch.float32

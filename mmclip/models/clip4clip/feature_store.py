@@ -2,7 +2,7 @@
 
 A folder of
 
-    meta.json                     weights, sampling, numbers of videos and shards; their fingerprint
+    meta.json                     weights, model, sampling, number of videos, shards; fingerprint
     names.txt                     a video per line, in the order of the rows
     shard-00003-of-00100.safetensors
         embeddings (n, D), L2-normalised; frames (n,) int32, 0 of a video that cannot be read
@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
-FORMAT = 1
+FORMAT = 2
 META, NAMES = 'meta.json', 'names.txt'
 DTYPES = {'float32': torch.float32, 'float16': torch.float16}
 _MAKE = 'make it with tools/extract_video_features.py'
@@ -55,7 +55,8 @@ def open_store(folder: Path, names: Sequence[str], meta: dict, *, per_shard: int
     Args:
         folder: Made if it is not there.
         names: Of all videos.
-        meta: What tells the vectors apart: ``weights``, ``embed_dim``, ``dtype``, ``sampling`` ...
+        meta: What tells the vectors apart: ``weights``, ``model``, ``dtype``, ``sampling`` ...; and
+            ``embed_dim``.
         per_shard: Videos per shard.
 
     Raises:
@@ -63,7 +64,7 @@ def open_store(folder: Path, names: Sequence[str], meta: dict, *, per_shard: int
     """
     if not names:
         raise ValueError('videos: there is none')
-    if any('\n' in name for name in names):
+    if any(set(name) & set('\r\n') for name in names):
         raise ValueError('videos: a name has a line break')
     text = ''.join(f'{name}\n' for name in names)
     whole = dict(
@@ -165,7 +166,7 @@ class FeatureStore:
                 f'store: {self.folder} lacks {len(missing)} of {self.meta["shards"]} shards; run '
                 'tools/extract_video_features.py again, it goes on'
             )
-        names = (self.folder / NAMES).read_text().split('\n')[:-1]
+        names = (self.folder / NAMES).read_text(encoding='utf-8').split('\n')[:-1]
         if len(names) != self.meta['videos']:
             raise ValueError(f'store: {self.folder / NAMES} has {len(names)} lines')
         self.names = names
