@@ -272,14 +272,16 @@ def test_balanced_training_draws_classes(tmp_path):
     assert drawn == set(range(1, 80, 4)), 'the index must not tell the class'
 
 
-def test_fss_masks_are_cut_at_half(tmp_path):
+@pytest.mark.parametrize('channels', [1, 3])
+def test_fss_masks_are_cut_at_half(tmp_path, channels):
     from mmclip.models.common.class_names import class_names
 
     name = class_names('fss1000')[760]
     for word in class_names('fss1000')[760:]:
         (tmp_path / word).mkdir()
     cv2.imwrite(str(tmp_path / name / '1.jpg'), np.zeros((1, 3, 3), np.uint8))
-    cv2.imwrite(str(tmp_path / name / '1.png'), np.array([[0, 127, 128]], np.uint8))
+    mask = np.array([[[0], [127], [128]]], np.uint8)  # in colour, too
+    cv2.imwrite(str(tmp_path / name / '1.png'), mask.repeat(channels, 2))
     data = folds(tmp_path, part='test', benchmark='fss1000', fold=None)
     assert len(data) == 1 and data[0]['class_id'] == 760
     assert data[0]['gt_seg_map'].tolist() == [[0, 0, 1]]

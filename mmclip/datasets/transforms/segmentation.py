@@ -10,8 +10,12 @@ from PIL import Image
 from mmclip.registry import TRANSFORMS
 
 
-def read_mask(path: str) -> np.ndarray:
+def read_mask(path: str, *, brightness: bool = False) -> np.ndarray:
     """(H, W) indices of a grey (8 or 16 bits) or palette picture.
+
+    Args:
+        path: The picture.
+        brightness: Its 8-bit grey values instead, of a picture of any mode.
 
     Raises:
         FileNotFoundError: no such file.
@@ -19,8 +23,8 @@ def read_mask(path: str) -> np.ndarray:
     """
     try:
         with Image.open(path) as picture:
-            mask = np.asarray(picture)
             mode = picture.mode
+            mask = np.asarray(picture.convert('L') if brightness else picture)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'seg_map_path: there is no mask {path}; docs/en/datasets.md tells the layout'
@@ -48,7 +52,9 @@ class LoadSegMap(BaseTransform):
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        mask = read_mask(results['seg_map_path']).astype(np.int64)
+        # FSS-1000: black and white pictures of one class, maybe saved in colour.
+        path, brightness = results['seg_map_path'], results.get('threshold') is not None
+        mask = read_mask(path, brightness=brightness).astype(np.int64)
         ignore = results['ignore_index']
         if 'class_value' in results:
             mask = self._binary(mask, results, ignore)
@@ -86,7 +92,7 @@ class LoadSegMap(BaseTransform):
         return np.where(ignored, ignore, mask)
 
     def _binary(self, mask: np.ndarray, results: dict[str, Any], ignore: int) -> np.ndarray:
-        threshold = results.get('threshold')  # FSS-1000: grey masks of one class
+        threshold = results.get('threshold')
         if threshold is not None:
             return (mask >= threshold).astype(np.int64)
         binary = (mask == results['class_value']).astype(np.int64)
