@@ -312,11 +312,12 @@ def test_long_side_is_scaled_and_the_rest_padded():
 def test_short_side_and_square():
     out = ShortSideCenterCrop(crop_size=16)(picture(30, 45))
     assert out['img'].shape == (16, 16, 3) and out['gt'].shape == (16, 16)
-    out = SquareResize(size=20)(picture(30, 45))
-    assert out['img'].shape == (20, 20, 3)
-    mask = torch.tensor(picture(30, 45)['gt'])[None, None].float()
-    expected = torch.nn.functional.interpolate(mask, (20, 20), mode='nearest')[0, 0]
-    assert np.array_equal(out['gt'], expected.numpy())
+    for size, height, width in ((20, 30, 45), (480, 500, 333)):
+        out = SquareResize(size=size)(picture(height, width))
+        assert out['img'].shape == (size, size, 3)
+        mask = torch.tensor(picture(height, width)['gt'])[None, None].float()
+        expected = torch.nn.functional.interpolate(mask, (size, size), mode='nearest')[0, 0]
+        assert np.array_equal(out['gt'], expected.numpy())
 
 
 def test_masks_of_16_bits_survive_augmentation():

@@ -4,6 +4,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
@@ -191,6 +193,15 @@ class ShortSideCenterCrop(BaseTransform):
         return results
 
 
+def nearest_pixels(length: int, size: int) -> np.ndarray:
+    """(size,) which of ``length`` pixels torch's nearest-pixel resize takes.
+
+    It divides in float32: some are the one before what integers give (500 -> 480 pixels: six).
+    """
+    places = torch.arange(length, dtype=torch.float32)[None, None]
+    return F.interpolate(places, size, mode='nearest')[0, 0].long().numpy()
+
+
 @TRANSFORMS.register_module()
 class SquareResize(BaseTransform):
     """Brings picture and masks to a square, whatever their aspect.
@@ -212,8 +223,7 @@ class SquareResize(BaseTransform):
         results['img'] = np.asarray(
             picture.resize((self.size, self.size), Image.Resampling.BILINEAR)
         )
-        rows = np.arange(self.size) * height // self.size
-        columns = np.arange(self.size) * width // self.size
+        rows, columns = nearest_pixels(height, self.size), nearest_pixels(width, self.size)
         for key, mask in masks.items():
             results[key] = mask[rows[:, None], columns]
         results['img_shape'] = (self.size, self.size)
