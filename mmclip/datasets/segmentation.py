@@ -22,7 +22,7 @@ def label_list(classes: str | Sequence[str]) -> tuple[str, ...]:
         path = Path(classes)
         if not path.is_file():
             raise FileNotFoundError(f'classes: there is no label file {path}')
-        lines = [line.strip() for line in path.read_text(encoding='utf-8').splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines()]
         lines = [line for line in lines if line]
         if lines and lines[0].split(',')[0].split('\t')[0] == 'Idx':
             raise ValueError(

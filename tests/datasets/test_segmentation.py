@@ -84,6 +84,8 @@ def test_label_files(tmp_path):
     labels = tmp_path / 'labels.txt'
     labels.write_text('cat\n\n  red car \n')
     assert dataset(root, classes=str(labels)).metainfo['classes'] == ('cat', 'red car')
+    labels.write_text('\ufeffcat\n')  # as some editors begin a file
+    assert label_list(str(labels)) == ('cat',)
     labels.write_text('cat\ndog\ncat\n')
     with pytest.raises(ValueError, match=r"more than once: 'cat'.*labels.txt"):
         dataset(root, classes=str(labels))
