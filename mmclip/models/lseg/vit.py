@@ -43,7 +43,8 @@ class DPTViT(BaseModule):
         (B, S, C), class token first.
 
     Raises:
-        ValueError: an index out of range, unknown ``position_mode``.
+        ValueError: an index out of range, unknown ``position_mode``, a ViT with register tokens,
+            without positions for the class token, or that drops patches.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class DPTViT(BaseModule):
         self.vit = _build(model)
         depth = len(self.vit.blocks)
         if not out_indices or not all(0 <= index < depth for index in out_indices):
-            raise ValueError(f'out_indices: {tuple(out_indices)}; the ViT has blocks 0 to {depth}')
+            raise ValueError(
+                f'out_indices: {tuple(out_indices)}; the ViT has blocks 0 to {depth - 1}'
+            )
         self.out_indices = tuple(out_indices)
         # Nothing reads what lies behind the last tap.
         self.vit.blocks = self.vit.blocks[: max(out_indices) + 1]
@@ -126,7 +129,7 @@ class DPTViT(BaseModule):
         vit = self.vit
         x = vit.patch_embed.proj(images)
         size = (x.shape[2], x.shape[3])
-        x = x.flatten(2).transpose(1, 2)
+        x = vit.patch_embed.norm(x.flatten(2).transpose(1, 2))
         special = [vit.cls_token.expand(len(x), -1, -1)]
         if getattr(vit, 'dist_token', None) is not None:
             special.append(vit.dist_token.expand(len(x), -1, -1))
@@ -136,7 +139,7 @@ class DPTViT(BaseModule):
             vit.pos_embed[0, tokens - 1 :], size, mode=self.position_mode
         )
         position = torch.cat([vit.pos_embed[0, : tokens - 1], grid])
-        return vit.norm_pre(torch.cat([*special, x], 1) + position), size
+        return vit.norm_pre(vit.pos_drop(torch.cat([*special, x], 1) + position)), size
 
     def forward(self, images: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
         """(B, 3, H, W) -> per tap (B, C, h, w) patch tokens and (B, S, C) special tokens."""
@@ -160,12 +163,21 @@ def _build(model: str | dict) -> nn.Module:
     if isinstance(model, dict):
         norm = partial(nn.LayerNorm, eps=model.get('ln_eps', 1e-6))
         settings = {name: value for name, value in model.items() if name != 'ln_eps'}
-        return VisionTransformer(**settings, **options, norm_layer=norm)
-    try:
-        built = timm.create_model(model, pretrained=False, **options)
-    except TypeError:  # other architectures do not know these options
-        built = None
+        built = VisionTransformer(**settings, **options, norm_layer=norm)
+    else:
+        try:
+            built = timm.create_model(model, pretrained=False, **options)
+        except TypeError:  # other architectures do not know these options
+            built = None
     plain = isinstance(built, VisionTransformer) and not hasattr(built.patch_embed, 'backbone')
-    if not plain or built.cls_token is None:
+    if not plain or built.cls_token is None or built.pos_embed is None:
         raise ValueError(f'model: {model!r} is no plain ViT with a class token in timm')
+    unread = dict(
+        reg_tokens=built.num_reg_tokens > 0,
+        no_embed_class=built.no_embed_class,
+        patch_drop_rate=not isinstance(built.patch_drop, nn.Identity),
+    )
+    if any(unread.values()):
+        found = ', '.join(name for name, there in unread.items() if there)
+        raise ValueError(f'model: {model!r} has {found}, which DPTViT does not know')
     return built

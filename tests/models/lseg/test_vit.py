@@ -125,7 +125,7 @@ def test_frozen_encoder_trains_nothing_and_stays_in_evaluation():
 
 @pytest.mark.parametrize('indices', [(), (0, 4), (-1,)])
 def test_taps_out_of_range(indices):
-    with pytest.raises(ValueError, match='out_indices'):
+    with pytest.raises(ValueError, match='out_indices: .* blocks 0 to 3'):
         make(out_indices=indices)
 
 
@@ -140,3 +140,16 @@ def test_bad_names():
     vit = make(pretrained='/nowhere/vit.pth')
     with pytest.raises(FileNotFoundError, match='vit.pth'):
         vit.init_weights()
+
+
+def test_settings_of_timm_are_read_or_refused():
+    vit = make(model=dict(SMALL, pos_drop_rate=0.5, embed_norm_layer=torch.nn.LayerNorm))
+    image = torch.randn(1, 3, 32, 32)
+    assert not torch.equal(vit.embed(image)[0], vit.eval().embed(image)[0])
+    tokens = vit.embed(image)[0][:, 1:] - vit.vit.pos_embed[:, 1:]
+    torch.testing.assert_close(tokens, vit.vit.patch_embed(image))
+    for name, value in (('reg_tokens', 4), ('no_embed_class', True), ('patch_drop_rate', 0.5)):
+        with pytest.raises(ValueError, match=f'model: .* has {name}'):
+            make(model={**SMALL, name: value})
+    with pytest.raises(ValueError, match='no plain ViT'):
+        make(model=dict(SMALL, pos_embed='none'))
