@@ -24,7 +24,8 @@ class NounPrompts(BaseTransform):
         templates: Prompt set or templates, see :func:`mmclip.models.common.prompts.get_prompts`.
         source: Who finds the nouns: ``'auto'``, ``'nltk'``, ``'word_list'`` or a list of words, see
             :func:`mmclip.models.common.phrases.noun_finder`.
-        kind: ``'noun'`` or ``'noun_phrase'``.
+        kind: ``'noun'``, ``'noun_phrase'``, or ``'noun_phrase_official'`` with the oddities of the
+            official code.
         max_words: Neighbours of a list of words that count as a noun too, see
             :func:`mmclip.models.common.phrases.listed_words`.
         context_length: T, to tokenise here, in the workers of the data loader, and not between two

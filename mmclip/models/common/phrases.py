@@ -12,7 +12,7 @@ Otherwise a list of words does: by default the words in all of the package's own
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -62,6 +62,14 @@ def noun_phrases(words: Sequence[str], tags: Sequence[str], *, official: bool = 
             found.append(joined)
             waiting = []
     return found
+
+
+# What of a caption's tagged words a prompt is made of.
+KINDS: dict[str, Callable[[Sequence[str], Sequence[str]], list[str]]] = {
+    'noun': nouns,
+    'noun_phrase': noun_phrases,
+    'noun_phrase_official': partial(noun_phrases, official=True),
+}
 
 
 def has_tagger() -> bool:
@@ -152,21 +160,20 @@ def noun_finder(
     Args:
         source: ``'nltk'``, ``'word_list'`` (the package's own), a list of words, or ``'auto'``:
             NLTK if it is here, else the list.
-        kind: ``'noun'`` or ``'noun_phrase'`` (needs NLTK).
+        kind: A key of ``KINDS``; phrases need NLTK.
         max_words: Of a list, see :func:`listed_words`.
 
     Raises:
         ValueError: unknown source or kind, phrases from a list.
         FileNotFoundError: ``'nltk'`` without NLTK or its data.
     """
-    if kind not in ('noun', 'noun_phrase'):
-        raise ValueError(f"kind: {kind!r}; allowed are 'noun' and 'noun_phrase'")
+    if kind not in KINDS:
+        raise ValueError(f'kind: {kind!r}; allowed are {", ".join(KINDS)}')
     if source == 'auto':
         source = 'nltk' if has_tagger() else 'word_list'
     if source == 'nltk':
         tag('')  # what is missing is said now
-        choose = nouns if kind == 'noun' else noun_phrases
-        return lambda caption: choose(*tag(caption))
+        return lambda caption: KINDS[kind](*tag(caption))
     if isinstance(source, str) and source != 'word_list':
         raise ValueError(f"source: {source!r}; allowed are 'auto', 'nltk', 'word_list' or a list")
     if max_words < 1:

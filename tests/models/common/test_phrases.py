@@ -106,6 +106,12 @@ def test_the_tagger_is_read_once(monkeypatch):
     assert len(built) == len(looked) == 1
 
 
+def test_official_phrases_are_a_kind_of_their_own(monkeypatch):
+    monkeypatch.setattr(phrases, 'tag', lambda caption: (WORDS, TAGS) if caption else ([], []))
+    assert noun_finder('nltk', 'noun_phrase')('x') == noun_phrases(WORDS, TAGS)
+    assert noun_finder('nltk', 'noun_phrase_official')('x') == ['big dog', 'Mount Fuji']
+
+
 @pytest.mark.usefixtures('no_tagger_yet')
 def test_without_a_tagger_the_list_is_taken_and_nltk_is_asked_for_by_name(monkeypatch):
     monkeypatch.setattr(phrases, 'has_tagger', lambda: False)
