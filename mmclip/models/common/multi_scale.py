@@ -87,12 +87,17 @@ def multi_scale_logits(
         image (B, 3, H, W) -> (B, K, H, W).
 
     Raises:
-        ValueError: no scales, or one that is not positive.
+        ValueError: no scales, or one that is not positive; windows that leave gaps, or do not move.
     """
     if not scales or min(scales) <= 0:
         raise ValueError(f'scales: positive numbers are needed, got {list(scales)}')
     height, width = image.shape[2:]
     stride = int(crop_size * stride_rate)
+    if not 0 < stride <= crop_size:
+        raise ValueError(
+            f'stride_rate: {stride_rate} moves windows of {crop_size} pixels by {stride}; allowed '
+            f'are 1 to {crop_size}'
+        )
     total = 0
     for scale in scales:
         long_side = math.ceil(base_size * scale)

@@ -219,6 +219,9 @@ def test_multi_scale_adds_the_mirror_image_and_the_scales():
     torch.testing.assert_close(twice, 2 * once)
     with pytest.raises(ValueError, match='scales'):
         multi_scale_logits(network, image, scales=[], **options)
+    for rate in (0.0, 1.5):  # for ever in one place; pixels that no window sees
+        with pytest.raises(ValueError, match=f'stride_rate: {rate} moves windows'):
+            multi_scale_logits(network, image, scales=[1.0], stride_rate=rate, **options)
 
 
 def test_training_step_reaches_every_weight(make_segmentor):
