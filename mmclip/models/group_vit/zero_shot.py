@@ -75,7 +75,12 @@ def with_background(scores: torch.Tensor, threshold: float) -> torch.Tensor:
 
     Shapes:
         (B, m, N) -> (B, m, 1 + N).
+
+    Raises:
+        ValueError: the threshold is no score.
     """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f'bg_thresh: {threshold}; allowed are 0 (no background) to 1')
     best = scores.amax(2)
     limit = best.amax(1, keepdim=True).clamp(max=threshold)
     return torch.cat([(best < limit).to(scores)[..., None], scores], 2)

@@ -58,6 +58,8 @@ def test_background_is_what_no_word_names_but_never_the_best_group():
     assert with_background(scores, 0.95)[0, :, 0].tolist() == [1, 0, 1]  # capped at 0.7
     assert with_background(scores, 0.0)[0, :, 0].tolist() == [0, 0, 0]
     torch.testing.assert_close(with_background(scores, 0.6)[:, :, 1:], scores)
+    with pytest.raises(ValueError, match='bg_thresh: 95; allowed are 0'):
+        with_background(scores, 95)
 
 
 def test_each_picture_has_its_own_cap():
