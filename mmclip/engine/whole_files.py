@@ -64,6 +64,23 @@ def link(name: Path, target: Path) -> None:
     os.replace(partial, name)
 
 
+def link_folder(name: Path, target: Path) -> None:
+    """Make ``name`` a link to the folder ``target``, replacing an older link at once.
+
+    Raises:
+        ValueError: ``name`` is a folder of its own, which is left alone.
+    """
+    if name.exists() and name.samefile(target):
+        return
+    if name.exists() and not name.is_symlink():
+        raise ValueError(f'{name} is there and is no link to {target}; move it away first')
+    name.parent.mkdir(parents=True, exist_ok=True)
+    partial = name.with_name(PARTIAL.format(name.name))
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(target.resolve(), target_is_directory=True)
+    os.replace(partial, name)
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -85,6 +85,37 @@ def test_pascal5i_takes_the_official_lists(voc):
     assert pascal5i.main([*common, '--sbd', str(voc / 'nowhere')]) == 1
 
 
+def test_a_mask_of_sbd_that_was_cut_off_is_not_kept(voc, monkeypatch):
+    import pascal5i
+
+    arguments = ['--voc', str(voc / 'VOC2012'), '--sbd', str(voc / 'sbd'), '--out', str(voc / 'o')]
+    whole = pascal5i.Image.Image.save
+
+    def cut_off(self, target, **kwargs):
+        whole(self, target, **kwargs)
+        if self.getpixel((0, 0)) == 12:  # SBD's
+            Path(target).write_bytes(Path(target).read_bytes()[:20])
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pascal5i.Image.Image, 'save', cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            pascal5i.main(arguments)
+    assert pascal5i.main(arguments) == 0
+    mask = cv2.imread(str(voc / 'o/SegmentationClassAug/sbd_1.png'), cv2.IMREAD_UNCHANGED)
+    assert mask is not None and (mask == 12).all()
+
+
+def test_missing_lists_are_told_before_anything_is_written(voc, capsys):
+    import pascal5i
+
+    (voc / 'lists' / 'val').mkdir(parents=True)
+    (voc / 'lists' / 'val' / 'fold0.txt').write_text('val_1__01\n')
+    arguments = ['--voc', str(voc / 'VOC2012'), '--out', str(voc / 'out')]
+    assert pascal5i.main([*arguments, '--lists', str(voc / 'lists')]) == 1
+    assert 'fold1.txt' in capsys.readouterr().err and not (voc / 'out').exists()
+
+
 @pytest.fixture
 def coco(tmp_path):
     root = tmp_path / 'coco2014'
@@ -137,3 +168,25 @@ def test_coco20i_reads_the_official_pickles_without_running_them(coco, tmp_path)
     coco20i.official_lists(lists, tmp_path / 'json')
     assert json.loads((tmp_path / 'json/val/fold2.json').read_text()) == {'2': ['val2014/a.jpg']}
     assert coco20i.main(['--coco', str(coco / 'nowhere'), '--out', str(tmp_path / 'o')]) == 1
+
+
+def test_ready_masks_are_linked_and_never_painted_over(coco, tmp_path, capsys):
+    import coco20i
+
+    for part in ('train2014', 'val2014'):
+        picture(tmp_path / 'ready' / part / f'{part}_1.png', 1, 1)
+    out, ready = tmp_path / 'out', tmp_path / 'ready'
+    arguments = ['--coco', str(coco), '--out', str(out)]
+    assert coco20i.main(arguments) == 0
+    # masks that were painted before are not taken for those that are asked for
+    assert coco20i.main([*arguments, '--masks', str(ready)]) == 1
+    assert 'annotations/train2014 is there' in capsys.readouterr().err
+    other = ['--coco', str(coco), '--out', str(tmp_path / 'other')]
+    mask = np.zeros((1, 1), np.uint8)
+    for part in ('train2014', 'val2014'):
+        cv2.imwrite(str(ready / part / f'{part}_1.png'), mask)
+    assert coco20i.main([*other, '--masks', str(ready)]) == 0
+    assert coco20i.main(other) == 1
+    assert 'would be painted over' in capsys.readouterr().err
+    left = cv2.imread(str(ready / 'train2014' / 'train2014_1.png'), cv2.IMREAD_UNCHANGED)
+    assert left.shape == (1, 1)

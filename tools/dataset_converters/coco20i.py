@@ -29,6 +29,7 @@ from rich.progress import track
 from mmclip.checkpoint import read_checkpoint
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
+from mmclip.engine.whole_files import link_folder, write_text
 
 PARTS = {'trn': 'train2014', 'val': 'val2014'}
 
@@ -43,7 +44,16 @@ def paint(coco: COCO, image: dict, index_of: dict[int, int]) -> np.ndarray:
 
 
 def write_masks(annotation_file: Path, out: Path) -> None:
-    """Masks of all pictures that an annotation file lists."""
+    """Masks of all pictures that an annotation file lists.
+
+    Raises:
+        ValueError: ``out`` is a link, to masks of somebody else's.
+    """
+    if out.is_symlink():
+        raise ValueError(
+            f'{out} is a link to {out.resolve()} (--masks), whose masks would be painted over; '
+            'give --masks again or remove the link'
+        )
     coco = COCO(str(annotation_file))
     index_of = {category: i for i, category in enumerate(sorted(coco.getCatIds()), 1)}
     out.mkdir(parents=True, exist_ok=True)
@@ -59,7 +69,7 @@ def official_lists(folder: Path, out: Path) -> None:
         for fold in range(NUM_FOLDS):
             table = read_checkpoint(folder / kind / f'fold{fold}.pkl')
             rows = {int(key): list(map(str, names)) for key, names in table.items() if len(names)}
-            (out / kind / f'fold{fold}.json').write_text(json.dumps(rows))
+            write_text(out / kind / f'fold{fold}.json', json.dumps(rows))
 
 
 def lists_of_masks(root: Path, out: Path) -> None:
@@ -74,7 +84,23 @@ def lists_of_masks(root: Path, out: Path) -> None:
         for fold in range(NUM_FOLDS):
             classes = fold_classes('coco20i', fold, 'train' if kind == 'trn' else 'test')
             rows = {class_id: shown[class_id] for class_id in classes if shown[class_id]}
-            (out / kind / f'fold{fold}.json').write_text(json.dumps(rows))
+            write_text(out / kind / f'fold{fold}.json', json.dumps(rows))
+
+
+def prepare(coco: Path, masks: Path | None, lists: Path | None, out: Path) -> None:
+    """Pictures, masks and lists below ``out``."""
+    for part in PARTS.values():
+        link_folder(out / part, coco / part)
+        if masks is not None:
+            link_folder(out / 'annotations' / part, masks / part)
+        else:
+            annotations = coco / 'annotations' / f'instances_{part}.json'
+            write_masks(annotations, out / 'annotations' / part)
+    if lists is not None:
+        official_lists(lists, out / 'splits')
+    else:
+        print('lists are made from the masks: figures are not comparable with published ones')
+        lists_of_masks(out, out / 'splits')
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,31 +115,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--out', type=Path, default=Path('data/coco20i'))
     options = parser.parse_args(arguments)
     needed = [options.coco / part for part in PARTS.values()]
-    if options.masks is None:
+    if options.masks is not None:
+        needed += [options.masks / part for part in PARTS.values()]
+    else:
         needed += [
             options.coco / 'annotations' / f'instances_{part}.json' for part in PARTS.values()
         ]
-    needed += [options.lists / 'val' / 'fold0.pkl'] if options.lists else []
+    if options.lists:
+        needed += [
+            options.lists / kind / f'fold{fold}.pkl' for kind in PARTS for fold in range(NUM_FOLDS)
+        ]
     missing = [str(path) for path in needed if not path.exists()]
     if missing:
         print(f'coco20i: there is no {", ".join(missing)}', file=sys.stderr)
         return 1
-    for part in PARTS.values():
-        options.out.mkdir(parents=True, exist_ok=True)
-        if not (options.out / part).exists():
-            (options.out / part).symlink_to((options.coco / part).resolve())
-        masks = options.out / 'annotations' / part
-        if options.masks is not None:
-            masks.parent.mkdir(exist_ok=True)
-            if not masks.exists():
-                masks.symlink_to((options.masks / part).resolve())
-        else:
-            write_masks(options.coco / 'annotations' / f'instances_{part}.json', masks)
-    if options.lists:
-        official_lists(options.lists, options.out / 'splits')
-    else:
-        print('lists are made from the masks: figures are not comparable with published ones')
-        lists_of_masks(options.out, options.out / 'splits')
+    try:
+        prepare(options.coco, options.masks, options.lists, options.out)
+    except (FileNotFoundError, ValueError) as error:
+        print(f'coco20i: {error}', file=sys.stderr)
+        return 1
     print(f'-> {options.out}')
     return 0
 

@@ -15,7 +15,6 @@ training, every class in every picture that shows it. Figures with such lists ar
 """
 
 import argparse
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,10 +23,13 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from mmclip.checkpoint import atomic_file
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
+from mmclip.engine.whole_files import link_folder, write_text
 
 VOID = 255
+LISTS = tuple(f'{kind}/fold{fold}.txt' for kind in ('trn', 'val') for fold in range(NUM_FOLDS))
 
 
 def sbd_mask(path: Path) -> np.ndarray:
@@ -38,17 +40,23 @@ def sbd_mask(path: Path) -> np.ndarray:
     return np.asarray(content['GTcls'].Segmentation, np.uint8)
 
 
+def save(mask: np.ndarray, path: Path) -> None:
+    """A mask that is there is whole: the next run leaves SBD's alone."""
+    with atomic_file(path) as partial:
+        Image.fromarray(mask).save(partial, format='PNG')
+
+
 def write_masks(voc: Path, sbd: Path | None, out: Path) -> None:
     """Masks of VOC, then of SBD for the pictures that have none."""
     out.mkdir(parents=True, exist_ok=True)
     for path in track(sorted((voc / 'SegmentationClass').glob('*.png')), 'VOC'):
-        Image.fromarray(read_mask(str(path)).astype(np.uint8)).save(out / path.name)
+        save(read_mask(str(path)).astype(np.uint8), out / path.name)
     if sbd is None:
         return
     for path in track(sorted((sbd / 'dataset' / 'cls').glob('*.mat')), 'SBD'):
         target = out / f'{path.stem}.png'
         if not target.exists():
-            Image.fromarray(sbd_mask(path)).save(target)
+            save(sbd_mask(path), target)
 
 
 def questions(masks: Path, names: Iterable[str], classes: set[int]) -> Iterator[str]:
@@ -68,7 +76,14 @@ def make_lists(voc: Path, masks: Path, out: Path) -> None:
         for fold in range(NUM_FOLDS):
             classes = set(fold_classes('pascal5i', fold, 'test'))
             lines = list(questions(masks, names, classes))
-            (out / kind / f'fold{fold}.txt').write_text('\n'.join(lines) + '\n')
+            write_text(out / kind / f'fold{fold}.txt', '\n'.join(lines) + '\n')
+
+
+def copy_lists(lists: Path, out: Path) -> None:
+    """The published lists as they are."""
+    for name in LISTS:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(out / name, (lists / name).read_text())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,22 +99,23 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     needed = [options.voc / 'JPEGImages', options.voc / 'SegmentationClass']
     needed += [options.sbd / 'dataset' / 'cls'] if options.sbd else []
-    needed += [options.lists / 'val' / 'fold0.txt'] if options.lists else []
+    needed += [options.lists / name for name in LISTS] if options.lists else []
     missing = [str(path) for path in needed if not path.exists()]
     if missing:
         print(f'pascal5i: there is no {", ".join(missing)}', file=sys.stderr)
         return 1
-    options.out.mkdir(parents=True, exist_ok=True)
-    link = options.out / 'JPEGImages'
-    if not link.exists():
-        link.symlink_to((options.voc / 'JPEGImages').resolve())
     masks = options.out / 'SegmentationClassAug'
-    write_masks(options.voc, options.sbd, masks)
-    if options.lists:
-        shutil.copytree(options.lists, options.out / 'splits', dirs_exist_ok=True)
-    else:
-        print('lists are made from the masks: figures are not comparable with published ones')
-        make_lists(options.voc, masks, options.out / 'splits')
+    try:
+        link_folder(options.out / 'JPEGImages', options.voc / 'JPEGImages')
+        write_masks(options.voc, options.sbd, masks)
+        if options.lists:
+            copy_lists(options.lists, options.out / 'splits')
+        else:
+            print('lists are made from the masks: figures are not comparable with published ones')
+            make_lists(options.voc, masks, options.out / 'splits')
+    except (FileNotFoundError, ValueError) as error:
+        print(f'pascal5i: {error}', file=sys.stderr)
+        return 1
     print(f'{len(list(masks.glob("*.png")))} masks -> {options.out}')
     return 0
 
