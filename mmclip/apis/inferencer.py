@@ -19,6 +19,7 @@ from mmclip.apis.pictures import Picture, list_pictures, output_names, read_pict
 from mmclip.checkpoint import read_checkpoint, read_state_dict
 from mmclip.config_path import config_path
 from mmclip.models.common.class_names import class_names
+from mmclip.models.common.text_classifier import classifiers_of
 from mmclip.registry import INFERENCERS
 
 
@@ -229,6 +230,8 @@ class OpenVocabInferencer:
 def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> tuple[str, ...]:
     """Loads a checkpoint without running its pickle; the classes that it was trained with.
 
+    Embeddings of words may be missing, as in a converted checkpoint: ``set_classes`` makes them.
+
     Raises:
         FileNotFoundError: If it does not exist.
         ValueError: If it lacks weights of the model or has others of that name.
@@ -241,10 +244,13 @@ def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> tuple[str, .
         )
     state = {name.removeprefix('module.'): value for name, value in read_state_dict(path).items()}
     try:
-        missing = model.load_state_dict(state, strict=False).missing_keys
+        lacking = model.load_state_dict(state, strict=False).missing_keys
     except RuntimeError as error:
         reason = ' '.join(str(error).split())
         raise ValueError(f'{path} does not fit the config: {reason}') from None
+    words = {id(buffer) for one in classifiers_of(model) for buffer in one.buffers(recurse=False)}
+    own = model.state_dict(keep_vars=True)
+    missing = [name for name in lacking if id(own.get(name)) not in words]
     if missing:
         raise ValueError(
             f'{path} does not fit the config: it lacks {len(missing)} weights of the model, '

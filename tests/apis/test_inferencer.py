@@ -295,3 +295,19 @@ def test_vild_with_random_weights(tmp_path, mini_world_detection):
     chosen = detect(folder, classes=list(names[5:7]), score_thr=0.0)
     assert {n for r in chosen for n in r.pred_instances.label_names} == set(names[5:7])
     json.dumps(chosen[0].pred_instances.bboxes.tolist())
+
+
+def test_a_converted_checkpoint_gets_its_embeddings_with_its_words(tmp_path):
+    """tools/convert_checkpoint.py gives LSeg's weights without any words."""
+    leaf = 'lseg/lseg_r18_mini.py'
+    model = MMENGINE_MODELS.build(Config.fromfile(config_path(leaf)).model)
+    words = 'decode_head.conv_seg.classifier.'
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith(words)}
+    torch.save(dict(state_dict=state), tmp_path / 'converted.pth')
+    detect = OpenVocabInferencer(leaf, tmp_path / 'converted.pth', 'cpu')
+    sample = detect(np.zeros((32, 64, 3), np.uint8), classes=['other', 'red star'])[0]
+    assert sample.pred_sem_seg.data.shape == (1, 32, 64)
+    del state['decode_head.conv_seg.projection.weight']
+    torch.save(dict(state_dict=state), tmp_path / 'converted.pth')
+    with pytest.raises(ValueError, match='lacks 1 weights of the model, .*projection.weight'):
+        OpenVocabInferencer(leaf, tmp_path / 'converted.pth', 'cpu')
