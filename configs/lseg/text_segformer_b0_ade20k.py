@@ -52,7 +52,7 @@ model = dict(
     test_cfg=dict(mode='whole'))
 
 train_dataloader = dict(batch_size=4, sampler=dict(type='InfiniteSampler', shuffle=True))
-train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=80000, val_interval=8000)
+train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=160000, val_interval=16000)
 val_cfg = dict(type='mmengine.ValLoop')
 test_cfg = dict(type='mmengine.TestLoop')
 optim_wrapper = dict(
@@ -62,5 +62,5 @@ optim_wrapper = dict(
         custom_keys={'norm': dict(decay_mult=0.0), 'head': dict(lr_mult=10.0)}))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
-    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=1500, end=80000, by_epoch=False),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, begin=1500, end=160000, by_epoch=False),
 ]

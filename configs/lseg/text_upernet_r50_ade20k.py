@@ -56,6 +56,7 @@ model = dict(
             in_index=2,
             channels=256,
             num_convs=1,
+            concat_input=False,
             norm_cfg=dict(type='SyncBN', requires_grad=True),
             loss_decode=dict(
                 type='mmseg.CrossEntropyLoss', avg_non_ignore=True, loss_weight=0.4)),

@@ -3,10 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
 from mmengine.structures import PixelData
+from mmseg.registry import MODELS as MMSEG_MODELS
 from mmseg.structures import SegDataSample
 
+from mmclip import config_path
 from mmclip.models.common.early_fusion import EarlyFusion
 from mmclip.models.common.text_classifier import classifiers_of
 from mmclip.models.common.vocabulary import Vocabulary
@@ -184,3 +187,28 @@ def test_fusion_in_closed_form():
     torch.testing.assert_close(fusion(x, torch.tensor([[3.0, -1.0]])), expected)
     with pytest.raises(ValueError, match='3 heads do not divide the width 8'):
         EarlyFusion(channels=2, text_dim=2, width=8, num_heads=3)
+
+
+@pytest.mark.parametrize(
+    ('leaf', 'host'),
+    [
+        ('text_fcn_r50_ade20k', 'fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py'),
+        ('text_segformer_b0_ade20k', 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'),
+        ('text_upernet_r50_ade20k', 'upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'),
+    ],
+)
+def test_full_size_leaves_have_the_heads_and_the_schedule_of_the_host(leaf, host):
+    ours, theirs = Config.fromfile(config_path(f'lseg/{leaf}.py')), get_config(f'mmseg::{host}')
+    for name in ('decode_head', 'auxiliary_head'):
+        assert (name in ours.model) == (name in theirs.model)
+        if name in ours.model:
+            heads = (dict(ours.model[name].head, num_classes=150), theirs.model[name])
+            shapes = [
+                {k: v.shape for k, v in MMSEG_MODELS.build(head).state_dict().items()}
+                for head in heads
+            ]
+            assert shapes[0] == shapes[1]
+    assert ours.train_cfg.max_iters == theirs.train_cfg.max_iters
+    assert ours.param_scheduler == theirs.param_scheduler
+    wanted = theirs.optim_wrapper.optimizer
+    assert all(ours.optim_wrapper.optimizer[key] == wanted[key] for key in ('lr', 'weight_decay'))
