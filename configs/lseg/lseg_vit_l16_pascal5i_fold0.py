@@ -2,7 +2,8 @@
 # Train: python tools/train.py configs/lseg/lseg_vit_l16_pascal5i_fold0.py (effective batch 64: 8 GPUs x 8 pictures)
 # Test:  python tools/test.py configs/lseg/lseg_vit_l16_pascal5i_fold0.py CHECKPOINT
 # The official code ships no script for it: its author stopped after epochs 0 to 3 and swept the rate for each
-# fold (issue 36); rate 0.004 / 16 x pictures per GPU. Users report 28 to 52.8 for it.
+# fold (issue 36); the rate here is the default, 0.004 / 16 x pictures per GPU.
+# Users report 28 instead of 52.8 with it and ResNet-101 (issue 19).
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/lseg_vit_l16.py',
