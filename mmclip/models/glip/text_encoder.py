@@ -228,8 +228,9 @@ class CLIPTokenEncoder(TokenEncoder):
             (causal, positions from the start), and give all words of a part, and the full stop
             behind it, the feature of the whole part. Then a class depends neither on its place nor
             on the classes beside it, as in DetCLIP (arXiv 2209.09407) section 3.2; a sentence
-            without full stops is one part, and a full stop inside a name divides it. Positions
-            are not interpolated.
+            without full stops is one part, a full stop inside a name divides it, and punctuation
+            that is one token with the full stop ('!.') goes with it. Positions are not
+            interpolated.
         quick_gelu: None takes the model's own activation.
         eps: Of the norms.
         drop_path: Of the last block; the first has none.
@@ -326,7 +327,8 @@ class CLIPTokenEncoder(TokenEncoder):
             (B, T, T) bool.
         """
         places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        ids = torch.where(ids == self.tokenizer.stop_id, self.tokenizer.end_id, ids)
+        stop = torch.isin(ids, torch.tensor(self.tokenizer.stop_ids, device=ids.device))
+        ids = ids.masked_fill(stop, self.tokenizer.end_id)
         end = ids == self.tokenizer.end_id
         first = F.pad(end[:, :-1], (1, 0))  # the token behind an end
         ends = torch.where(end, places, places.shape[1] - 1).flip(1).cummin(1).values.flip(1)

@@ -5,8 +5,9 @@ before the first text, so that a model or a config is built without files or a n
 """
 
 import os
+import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from mmclip.registry import TASK_UTILS
 os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
 COUNTS_KEPT = 100_000  # texts whose number of tokens is remembered
 CLIP_WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
+CLIP_STOP = re.compile(r'[!-/:-@\[-`{-~]*\.</w>')  # ASCII punctuation up to a full stop
 CLIP_MASK_ID = 49404  # an emoji that GLIPv2 takes for the mask, since CLIP has none
 
 
@@ -193,9 +195,14 @@ class CLIPTokens(OffsetTokenizer):
     padding is the end token once more, as in Hugging Face's CLIP: go by the mask.
     """
 
-    start_id, end_id, stop_id = 49406, 49407, 269  # stop: '.'
+    start_id, end_id = 49406, 49407
     pad_id = end_id
     mask_id = CLIP_MASK_ID
+
+    @cached_property
+    def stop_ids(self) -> list[int]:
+        """Tokens that end in a full stop and hold no letter: '.', but also '..', '!.' and '%.'."""
+        return [number for word, number in _clip_vocabulary()[0].items() if CLIP_STOP.match(word)]
 
     def _build(self) -> Tokenizer:
         words, merges = _clip_vocabulary()
