@@ -66,8 +66,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not 0 <= options.min_score < 1:
         parser.error(f'--min-score: {options.min_score}; allowed are 0 to below 1')
-    if options.batch_size < 1:
-        parser.error(f'--batch-size: {options.batch_size}; allowed are 1 and more')
+    for name in ('batch_size', 'workers', 'threads', 'dry_run'):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            parser.error(f'--{name.replace("_", "-")}: {value}; allowed are 1 and more')
     return options
 
 

@@ -264,6 +264,10 @@ def test_bad_input(tool, data, labels, tmp_path):
         tool.main(arguments(data, tmp_path, shards='s9.tar'))
     with pytest.raises(SystemExit):
         tool.main(arguments(data, tmp_path, '--min-score', '1'))
+    for option in ('--batch-size', '--workers', '--threads', '--dry-run'):
+        with pytest.raises(SystemExit):
+            tool.main(arguments(data, tmp_path / 'none', option, '0'))
+    assert not (tmp_path / 'none').exists()
     save_file({'other': torch.zeros(1)}, tmp_path / 'bad.safetensors')
     bad = arguments(data, tmp_path / 'out')
     bad[1] = str(tmp_path / 'bad.safetensors')
