@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmclip.models.common.class_names import class_names
-from mmclip.models.glip.head import Boxes
+from mmclip.models.glip.head import DEFAULT_TEST, Boxes
 from mmclip.models.glip.prompts import (
     CaptionedVocabulary,
     Text,
@@ -28,6 +28,7 @@ TUNED = {
     'prompt_v1': ('text_encoder',),
     'prompt_v2': ('prompt_offset',),
 }
+WORDS_AROUND = ('prefix', 'name', 'suffix')
 Maps = tuple[torch.Tensor, ...]
 
 
@@ -59,8 +60,12 @@ class GLIP(SingleStageDetector):
             captions, -1 for all; by default ``max_per_img``).
 
     Raises:
-        ValueError: an unknown tuning, or fewer rows than tokens.
+        ValueError: an unknown tuning, fewer rows than tokens, an unknown entry of ``train_cfg`` or
+            ``test_cfg``, ``chunks_per_pass`` below 1.
     """
+
+    train_settings = ('max_empty_share',)
+    test_settings = (*DEFAULT_TEST, 'chunk_size', 'chunks_per_pass', 'max_total')
 
     def __init__(
         self,
@@ -80,6 +85,12 @@ class GLIP(SingleStageDetector):
     ) -> None:
         if tuning not in TUNED:
             raise ValueError(f'tuning: {tuning!r}; allowed are {", ".join(TUNED)}')
+        _only('train_cfg', train_cfg or {}, self.train_settings)
+        _only('test_cfg', test_cfg or {}, self.test_settings)
+        if (test_cfg or {}).get('chunks_per_pass', 1) < 1:
+            raise ValueError(
+                f'test_cfg.chunks_per_pass: {test_cfg["chunks_per_pass"]}; allowed are 1 and more'
+            )
         encoder = MODELS.build(text_encoder)
         super().__init__(
             backbone=backbone,
@@ -148,6 +159,8 @@ class GLIP(SingleStageDetector):
                 'prompts: GLIP takes a dict with prefix, name or suffix per class, not templates; '
                 f'got {str(prompts)[:80]}'
             )
+        for name, prompt in zip(names, prompts or [{}] * len(names), strict=True):
+            _only(f'prompts of {name!r}', prompt, WORDS_AROUND)
         self.vocabulary = CaptionedVocabulary(
             names,
             self.text_encoder,
@@ -339,6 +352,13 @@ class GLIP(SingleStageDetector):
         features, text = self.fusion(self.extract_feat(batch_inputs), text)
         boxes, logits = self.bbox_head(features, text)
         return boxes.deltas, boxes.centerness, logits
+
+
+def _only(what: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    """Nobody would read another entry."""
+    unknown = sorted(set(given) - set(allowed))
+    if unknown:
+        raise ValueError(f'{what}: {unknown} unknown; allowed are {", ".join(allowed)}')
 
 
 def _renumbered(

@@ -248,10 +248,14 @@ def test_prompts_put_words_around_names():
         (lambda m: m.set_classes('coco81'), 'coco80'),
         (lambda m: m.set_classes(['cat'], prompts=['a photo of a {}']), 'not templates'),
         (lambda m: m.set_classes(['cat'], prompts={'dog': {}}), "'dog'"),
+        (lambda m: m.set_classes(['cat'], prompts=[dict(sufix='!')]), "'cat': .'sufix'. unknown"),
         (lambda m: m.set_classes(['cat'], examples={'cat': 'cat.png'}), 'examples'),
         (lambda m: m.predict(picture(), [plain_sample()]), 'set_classes'),
         (lambda m: build(tuning='lora'), 'full, linear, prompt_v1, prompt_v2'),
         (lambda m: build(tuning='prompt_v2', prompt_rows=3), '32 tokens'),
+        (lambda m: build(test_cfg=dict(nms=dict(iou_threshold=0.7))), 'test_cfg: .*nms_iou'),
+        (lambda m: build(train_cfg=dict(max_empty=0.1)), 'train_cfg: .*max_empty_share'),
+        (lambda m: build(test_cfg=dict(chunks_per_pass=0)), 'chunks_per_pass: 0'),
     ],
 )
 def test_bad_input_says_what_is_allowed(call, words):
