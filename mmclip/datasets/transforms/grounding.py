@@ -14,7 +14,7 @@ from mmdet.datasets.transforms import PackDetInputs
 
 from mmclip.datasets.transforms.class_sampling import draw_negatives, fitting_positives
 from mmclip.models.common.class_names import class_names, novel_names
-from mmclip.models.glip.captions import SEPARATOR, apart_caption, class_caption, clean_name
+from mmclip.models.glip.captions import SEPARATOR, apart_caption, class_caption, words_of_class
 from mmclip.models.glip.chunks import SPECIAL_TOKENS
 from mmclip.models.glip.tokenizers import OffsetTokenizer
 from mmclip.registry import TASK_UTILS, TRANSFORMS
@@ -97,19 +97,25 @@ class DetToGrounding(BaseTransform):
         self.negatives = None if negatives is None else frozenset(negatives)
         self._of_classes: dict[tuple, tuple] = {}
 
-    def _prepared(self, classes: tuple[str, ...]) -> tuple[list[int], np.ndarray]:
+    def _prepared(
+        self, classes: tuple[str, ...], prompts: Mapping[str, Mapping]
+    ) -> tuple[list[int], np.ndarray]:
         """Cost in tokens of each class, and the numbers of those that may be drawn."""
-        if classes not in self._of_classes:
-            costs = self.tokenizer.count([clean_name(n) + self.separator for n in classes])
+        key = classes, str(prompts)
+        if key not in self._of_classes:
+            words = (''.join(words_of_class(name, prompts.get(name, {}))) for name in classes)
+            costs = self.tokenizer.count([text + self.separator for text in words])
             allowed = [
                 i for i, n in enumerate(classes) if self.negatives is None or n in self.negatives
             ]
-            self._of_classes[classes] = costs, np.array(allowed, dtype=np.int64)
-        return self._of_classes[classes]
+            self._of_classes[key] = costs, np.array(allowed, dtype=np.int64)
+        return self._of_classes[key]
 
     def transform(self, results: dict) -> dict:
         classes = _classes_of(results)
-        costs, allowed = self._prepared(classes)
+        # mmdet's: class -> prefix, name, suffix.
+        prompts = results.get('caption_prompt') or {}
+        costs, allowed = self._prepared(classes, prompts)
         labels = results.get('gt_bboxes_labels', np.zeros(0, dtype=np.int64))
         if 'gt_ignore_flags' in results and not self.all_classes:
             keep_boxes(results, ~np.asarray(results['gt_ignore_flags'], dtype=bool))
@@ -123,7 +129,7 @@ class DetToGrounding(BaseTransform):
             caption = class_caption(
                 [classes[i] for i in chosen],
                 separator=self.separator,
-                prompts=_prompts(results, classes, chosen),
+                prompts=[prompts.get(classes[i], {}) for i in chosen],
             )
         place_of = np.full(len(classes), -1)
         place_of[chosen] = np.arange(len(chosen))
@@ -174,12 +180,6 @@ def _classes_of(results: dict) -> tuple[str, ...]:
             'return_classes=True of the data set (captions go to mmclip.CaptionGrounding)'
         )
     return tuple(classes)
-
-
-def _prompts(results: dict, classes: Sequence[str], chosen: Sequence[int]) -> list[dict] | None:
-    """mmdet's ``caption_prompt`` (class -> prefix, name, suffix) in the order of the caption."""
-    prompts = results.get('caption_prompt')
-    return [prompts.get(classes[i], {}) for i in chosen] if prompts else None
 
 
 def _as_lists(spans: Sequence[Sequence[Sequence[int]]]) -> list[list[list[int]]]:

@@ -43,6 +43,11 @@ def clean_name(name: str) -> str:
     return re.sub(r'[()_]+', ' ', name).strip() or name
 
 
+def words_of_class(name: str, prompt: Mapping[str, str]) -> tuple[str, str, str]:
+    """What stands in front of a class in a caption, its own words, and what stands behind them."""
+    return prompt.get('prefix', ''), clean_name(prompt.get('name', name)), prompt.get('suffix', '')
+
+
 def class_caption(
     names: Sequence[str],
     *,
@@ -74,12 +79,10 @@ def class_caption(
         raise ValueError(f'prompts: {len(prompts)} for {len(names)} names; one for each is needed')
     text, spans = intro, []
     for index, name in enumerate(names):
-        prompt = prompts[index] if prompts is not None else {}
-        text += separator if index else ''
-        text += prompt.get('prefix', '')
-        word = clean_name(prompt.get('name', name))
+        before, word, behind = words_of_class(name, prompts[index] if prompts is not None else {})
+        text += (separator if index else '') + before
         spans.append(((len(text), len(text) + len(word)),))
-        text += word + prompt.get('suffix', '')
+        text += word + behind
     return Caption(''.join([text, *(separator + word for word in suppress)]), tuple(spans))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import nn
 
-from mmclip.models.glip.captions import class_caption
+from mmclip.models.glip.captions import class_caption, words_of_class
 from mmclip.models.glip.chunks import chunk_classes
 from mmclip.models.glip.positive_map import positive_map
 from mmclip.models.glip.text_encoder import TokenEncoder
@@ -72,8 +72,8 @@ class CaptionedVocabulary:
             words = self.names
             if self.prompts is not None:
                 words = [
-                    p.get('prefix', '') + p.get('name', name) + p.get('suffix', '')
-                    for name, p in zip(words, self.prompts, strict=True)
+                    ''.join(words_of_class(name, prompt))
+                    for name, prompt in zip(words, self.prompts, strict=True)
                 ]
             chunks = chunk_classes(
                 words,

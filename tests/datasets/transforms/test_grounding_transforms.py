@@ -132,6 +132,9 @@ def test_all_classes_that_do_not_fit():
     names = class_names('objects365_v2')
     with pytest.raises(ValueError, match='365 classes of a.png have'):
         build('DetToGrounding', all_classes=True)(detection([0], classes=names))
+    long = dict(dog=dict(suffix=' on the road' * 100))  # words around a class count as well
+    with pytest.raises(ValueError, match='6 classes of a.png have 3'):
+        build('DetToGrounding', all_classes=True)(detection([0], caption_prompt=long))
     cut = build('DetToGrounding', all_classes=True, overflow='cut')
     assert len(cut(detection([0], classes=names))['phrase_spans']) == 365
 
