@@ -69,7 +69,7 @@ class VisionLanguageFusion(BaseModule):
         L maps (B, C, H_l, W_l), hidden (B, T, C_l), mask (B, T) bool or None -> the same shapes.
 
     Raises:
-        ValueError: an unknown kind.
+        ValueError: an unknown kind; ``separate`` with MHA-S.
     """
 
     def __init__(
@@ -94,7 +94,9 @@ class VisionLanguageFusion(BaseModule):
         if kind not in KINDS:
             raise ValueError(f'kind: {kind!r}; allowed are {", ".join(KINDS)} and FILM')
         both = kind == 'MHA-B'
-        self.both, self.separate, self.renormalize = both, separate and both, renormalize
+        if separate and not both:
+            raise ValueError('separate: MHA-S goes level by level and merges no words')
+        self.both, self.separate, self.renormalize = both, separate, renormalize
         self.norm_v = nn.LayerNorm(vision_dim)
         self.norm_l = nn.LayerNorm(text_dim)
         self.attention = BiAttention(

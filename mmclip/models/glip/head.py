@@ -64,6 +64,10 @@ class GLIPHead(BaseModule):
 
     Shapes:
         L maps (B, C, H_l, W_l), text entries (B, T, C_l).
+
+    Raises:
+        ValueError: no ``text_dim``; ``loss_contrast`` without ``contrast``; the loss version
+            'softmax' without ``no_object``.
     """
 
     def __init__(
@@ -89,6 +93,8 @@ class GLIPHead(BaseModule):
         super().__init__(init_cfg)
         if text_dim is None:
             raise ValueError('text_dim: the width of the words is needed')
+        if loss_contrast is not None and contrast is None:
+            raise ValueError('loss_contrast: there are no logits for it; set contrast as well')
         self.train_cfg = dict(train_cfg or {})
         self.test_cfg = DEFAULT_TEST | dict(test_cfg or {})
         self.fused_text, self.no_object = fused_text, no_object
@@ -96,6 +102,11 @@ class GLIPHead(BaseModule):
         self.bbox_coder = TASK_UTILS.build(bbox_coder or CODER)
         self.assigner = TASK_UTILS.build(assigner or ASSIGNER)
         self.loss_token = MODELS.build(loss_token or dict(type='mmclip.TokenFocalLoss'))
+        if getattr(self.loss_token, 'version', None) == 'softmax' and not no_object:
+            raise ValueError(
+                "no_object: False; the loss version 'softmax' needs True, else places without an "
+                'object have no target and learn nothing'
+            )
         self.loss_bbox = MODELS.build(loss_bbox or dict(type='mmdet.GIoULoss', loss_weight=2.0))
         self.loss_centerness = MODELS.build(loss_centerness or CENTERNESS)
         self.reg = nn.Conv2d(channels, 4, 1)

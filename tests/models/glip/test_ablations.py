@@ -100,6 +100,18 @@ def test_the_leaf_with_fixed_tokens_says_that_some_parameters_are_not_read():
     assert 'loss_contrast' not in losses and silent and unused
 
 
+@pytest.mark.parametrize(
+    ('settings', 'words'),
+    [
+        (dict(loss_contrast=dict(type='mmclip.ContrastiveTokenLoss')), 'set contrast'),
+        (dict(loss_token=dict(type='mmclip.TokenFocalLoss', version='softmax')), 'no_object'),
+    ],
+)
+def test_a_loss_without_its_logits_or_its_targets_is_an_error(settings, words):
+    with pytest.raises(ValueError, match=words):
+        build(bbox_head=dict(type='mmclip.GLIPHead', channels=16) | settings)
+
+
 @pytest.mark.parametrize('folder', ['glip', 'glipv2'])
 def test_leaves_of_lvis_and_flickr_leave_boxes_as_the_official_evaluation_takes_them(folder):
     leaves = Path(config_path('glip/glip_b_mini.py')).parents[1] / folder

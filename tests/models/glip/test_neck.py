@@ -75,6 +75,11 @@ def test_without_fusion_words_do_not_matter():
     assert torch.equal(words['hidden'], text()['hidden'])
 
 
+def test_a_fusion_that_merges_no_words_is_not_separate():
+    with pytest.raises(ValueError, match='separate: MHA-S'):
+        neck(fusion=dict(kind='MHA-S', separate=True))
+
+
 def test_mha_s_leaves_the_words_alone():
     fusion = VisionLanguageFusion(
         vision_dim=8, text_dim=12, kind='MHA-S', embed_dim=16, num_heads=2
