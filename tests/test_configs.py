@@ -1,5 +1,6 @@
 """Every config loads by each of the three routes, names its scopes and builds without files."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,9 @@ def test_builds_without_weights_or_files(name, tmp_path, monkeypatch):
     model = MODELS.build(config.model)
     assert sum(p.numel() for p in model.parameters()) > 0
     assert not list(tmp_path.rglob('*')), 'building leaves files behind'
+
+
+@pytest.mark.parametrize('name', [name for name in LEAVES if re.search('glip.*_finetune', name)])
+def test_fine_tuning_of_glip_averages_weights(name):
+    hooks = [hook['type'] for hook in Config.fromfile(config_path(name)).custom_hooks]
+    assert hooks == ['mmclip.VocabularyHook', 'mmengine.EMAHook']

@@ -16,4 +16,3 @@ visualizer = dict(
 # The best 1000 detections of all captions get masks of the picture's size, in memory at once; boxes as the official
 # evaluation takes them.
 model = dict(test_cfg=dict(chunk_size=40, max_per_img=300, max_total=1000, inclusive=True))
-custom_hooks = [dict(type='mmclip.VocabularyHook', train=False)]
