@@ -9,7 +9,6 @@ read for their tensors alone. A file gives all it holds or an error.
 import os
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch
 
 from mmclip.safe_pickle import Stub
 from mmclip.torch_files import Archive, read_legacy
+from mmclip.whole_files import atomic_file
 
 # Containers around a state dict, in the order in which they are unwrapped.
 _WRAPPERS = ('state_dict', 'model_state_dict', 'model', 'module', 'params')
@@ -149,34 +149,6 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     if not tensors:
         raise ValueError(f'{path} holds no named tensors')
     return tensors
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary name to write to; on leaving it is synced and takes the place of ``path``.
-
-    Whoever looks sees the old file or the new one, also after a power cut. On an error the old one
-    stays and the temporary one goes.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial-{os.getpid()}')
-    try:
-        yield partial
-        os.chmod(partial, 0o644)  # safetensors makes files that only their owner reads
-        _sync(partial)
-        os.replace(partial, path)
-        _sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_state_dict(state: dict[str, torch.Tensor], path: str | os.PathLike) -> None:

@@ -17,9 +17,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmclip.checkpoint import atomic_file, read_checkpoint, read_state_dict, write_state_dict
+from mmclip.checkpoint import read_checkpoint, read_state_dict, write_state_dict
 from mmclip.safe_pickle import Stub
 from mmclip.torch_files import Archive
+from mmclip.whole_files import atomic_file
 
 STATE = {
     'half': torch.arange(6).reshape(2, 3).half(),

@@ -52,6 +52,7 @@ from filelock import FileLock, Timeout
 from mmengine.config import Config, DictAction
 
 from mmclip import config_path
+from mmclip.whole_files import write_text
 
 TOOLS = Path(__file__).resolve().parent
 MARKER = r'(<!-- mini_table: {name} -->\n).*?(<!-- /mini_table -->)'
@@ -137,9 +138,7 @@ class Records:
             records = {**self.read(), key: record}
             order = sorted(records, key=lambda one: (records[one]['name'], records[one]['seed']))
             lines = (f'{json.dumps(one)}: {json.dumps(records[one])}' for one in order)
-            part = self.path.with_suffix('.part')
-            part.write_text('{\n' + ',\n'.join(lines) + '\n}\n')
-            part.replace(self.path)
+            write_text(self.path, '{\n' + ',\n'.join(lines) + '\n}\n')
 
 
 class Table:
@@ -309,7 +308,7 @@ class Table:
             if not pattern.search(text):
                 raise ValueError(f'{readme} has no line <!-- mini_table: {name} -->')
             text = pattern.sub(lambda match, table=table: match[1] + table + match[2], text)
-        readme.write_text(text)
+        write_text(readme, text)
         print(f'{readme} written')
 
 

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from mmclip.apis.video_search import VideoSearcher, list_videos
-from mmclip.checkpoint import atomic_file
 from mmclip.models.clip4clip.feature_store import FeatureStore
 from mmclip.models.clip4clip.search import exact_search, index_search, load_index
+from mmclip.whole_files import atomic_file
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

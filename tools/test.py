@@ -14,7 +14,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import barrier, is_main_process
 from mmengine.registry import HOOKS, init_default_scope
 
-from mmclip.engine import cli, preflight, resume_point, whole_files
+from mmclip import whole_files
+from mmclip.engine import cli, preflight, resume_point
 from mmclip.engine.map_writer import MapWriter  # noqa: F401  registers it
 
 VISUALIZATION = {

@@ -1,11 +1,11 @@
 """Annotation files for open-vocabulary training: boxes of novel classes removed, images stay."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from mmclip.datasets.annotation_file import read_annotation_file
+from mmclip.whole_files import atomic_file
 
 
 def split_of_names(
@@ -76,13 +76,8 @@ def without_empty_images(content: dict) -> dict:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a json file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial-{os.getpid()}')
-    try:
+    with atomic_file(path) as partial:
         partial.write_text(json.dumps(content))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def convert_file(

@@ -43,7 +43,7 @@ class FoldSegDataset(BaseSegDataset):
         kwargs: The host's.
 
     Raises:
-        ValueError: unknown benchmark, fold, part or words.
+        ValueError: unknown benchmark, fold, part or words; ``balanced`` where nothing is trained.
         FileNotFoundError: pictures or lists are missing.
     """
 
@@ -62,6 +62,8 @@ class FoldSegDataset(BaseSegDataset):
         data_root: str,
         **kwargs: Any,
     ) -> None:
+        if balanced is not None and part != 'train':
+            raise ValueError(f'balanced: {balanced} with part={part!r}; it is about training')
         self.benchmark = known_benchmark(benchmark)
         self.class_ids = fold_classes(benchmark, fold, part)
         self.fold, self.part, self.lists = fold, part, lists

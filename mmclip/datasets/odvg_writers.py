@@ -1,29 +1,21 @@
 """Other annotation formats as ODVG records: COCO, MDETR's grounding json, Flickr30k Entities."""
 
 import json
-import os
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmclip.datasets.annotation_file import image_file, read_annotation_file, read_categories
+from mmclip.whole_files import atomic_file
 
 
 def write_lines(path: Path, records: Iterable[dict]) -> int:
     """Write records as lines, the whole file or none of it; returns their number."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial-{os.getpid()}')
     count = 0
-    try:
-        with open(partial, 'w', encoding='utf-8') as stream:
-            for count, record in enumerate(records, 1):  # noqa: B007
-                stream.write(json.dumps(record, ensure_ascii=False) + '\n')
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_file(path) as partial, partial.open('w', encoding='utf-8') as stream:
+        for count, record in enumerate(records, 1):  # noqa: B007
+            stream.write(json.dumps(record, ensure_ascii=False) + '\n')
     return count
 
 

@@ -10,7 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 
-from mmclip.engine import whole_files
+from mmclip import whole_files
 from mmclip.registry import HOOKS
 
 

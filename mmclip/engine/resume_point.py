@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from mmclip.engine import whole_files
+from mmclip import whole_files
 
 
 def damage(path: Path) -> str | None:

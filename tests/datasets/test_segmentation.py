@@ -272,6 +272,8 @@ def test_balanced_training_draws_classes(tmp_path):
     np.random.seed(0)
     drawn = {data[0] for _ in range(400)}
     assert drawn == set(range(1, 80, 4)), 'the index must not tell the class'
+    with pytest.raises(ValueError, match='balanced'):
+        folds(tmp_path, part='test', benchmark='coco20i', balanced=True)
 
 
 @pytest.mark.parametrize('channels', [1, 3])

@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from mmclip.checkpoint import atomic_file
+from mmclip.whole_files import atomic_file
 
 _ACTION = re.compile(r'c(\d{3}) \S+ \S+')
 

@@ -29,7 +29,7 @@ from rich.progress import track
 from mmclip.checkpoint import read_checkpoint
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
-from mmclip.engine.whole_files import link_folder, write_text
+from mmclip.whole_files import link_folder, write_text
 
 PARTS = {'trn': 'train2014', 'val': 'val2014'}
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from mmclip.datasets.transforms.segmentation import read_mask
-from mmclip.engine.whole_files import PARTIAL, commit
+from mmclip.whole_files import PARTIAL, commit
 
 # COCO's ids run to 90, ten of them are not used.
 UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmclip.checkpoint import atomic_file
+from mmclip.whole_files import atomic_file
 
 
 def draw(lines: list[str], shots: int, seed: int) -> list[str]:

@@ -23,10 +23,9 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from mmclip.checkpoint import atomic_file
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
-from mmclip.engine.whole_files import link_folder, write_text
+from mmclip.whole_files import atomic_file, link_folder, write_text
 
 VOID = 255
 LISTS = tuple(f'{kind}/fold{fold}.txt' for kind in ('trn', 'val') for fold in range(NUM_FOLDS))

@@ -72,8 +72,11 @@ class UnimodalActionRecognizer(VideoRecognizer):
         """The same number of classes under the names of the data set.
 
         Raises:
-            ValueError: another number, or other names than before: it has no words for them.
+            ValueError: another number, or other names than before: it has no words for them;
+                prompts or examples.
         """
+        if prompts is not None or examples is not None:
+            raise ValueError('prompts, examples: a unimodal classifier has no words; give neither')
         names = class_names(names)
         known = self.class_names or names
         if len(names) != self.classifier.out_features or names != known:

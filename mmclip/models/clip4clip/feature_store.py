@@ -14,13 +14,14 @@ processes that share the folder make the same one, and a run that was cut off go
 import hashlib
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
+
+from mmclip.whole_files import atomic_file
 
 FORMAT = 2
 META, NAMES = 'meta.json', 'names.txt'
@@ -37,16 +38,6 @@ def fingerprint(meta: dict) -> str:
 def shard_path(folder: Path, number: int, total: int) -> Path:
     """Of shard ``number`` of ``total``."""
     return folder / f'shard-{number:05}-of-{total:05}.safetensors'
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, safe against others that write the same."""
-    partial = path.with_name(f'.{path.name}.partial-{socket.gethostname()}-{os.getpid()}')
-    with partial.open('wb') as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, path)
 
 
 def open_store(folder: Path, names: Sequence[str], meta: dict, *, per_shard: int) -> dict:
@@ -86,8 +77,9 @@ def open_store(folder: Path, names: Sequence[str], meta: dict, *, per_shard: int
                 f'out: {folder} holds a store of other {", ".join(differ)}; give another folder'
             )
         return found
-    _write(folder / NAMES, text.encode())
-    _write(folder / META, json.dumps(whole, indent=1).encode())
+    for path, content in ((folder / NAMES, text), (folder / META, json.dumps(whole, indent=1))):
+        with atomic_file(path) as partial:
+            partial.write_bytes(content.encode())
     return whole
 
 
@@ -118,7 +110,8 @@ def write_shard(
         frames=frames.to('cpu', torch.int32),
     )
     data = safetensors.torch.save(tensors, dict(fingerprint=meta['fingerprint']))
-    _write(shard_path(folder, number, meta['shards']), data)
+    with atomic_file(shard_path(folder, number, meta['shards'])) as partial:
+        partial.write_bytes(data)
 
 
 def fill_store(

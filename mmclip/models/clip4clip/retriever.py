@@ -128,7 +128,9 @@ class CLIP4Clip(BaseModel):
         head = sim_head or dict(type='mmclip.MeanPHead')
         self.sim_head = MODELS.build(dict(head, embed_dim=self.embed_dim))
         self.loss_module = MODELS.build(loss or dict(type='mmclip.VideoTextLoss'))
-        if not (official_3d_freeze and self.patch_3d is not None):
+        if official_3d_freeze and self.patch_3d is None:
+            raise ValueError("official_3d_freeze: True needs linear_patch='3d'")
+        if not official_3d_freeze:
             freeze(self.clip, freeze_layer_num)
         if not self.sim_head.is_loose:
             self.clip.logit_scale.requires_grad_(False)  # not used

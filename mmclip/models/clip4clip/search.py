@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from mmclip.checkpoint import atomic_file
 from mmclip.models.clip4clip.feature_store import FeatureStore
+from mmclip.whole_files import atomic_file
 
 _QUERIES = 256
 _ROWS = 4096  # vectors that are compared exactly at once

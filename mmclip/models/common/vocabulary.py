@@ -13,10 +13,10 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from mmclip.checkpoint import atomic_file
 from mmclip.models.common.class_names import class_names
 from mmclip.models.common.example_pictures import encode_examples
 from mmclip.models.common.prompts import get_prompts
+from mmclip.whole_files import atomic_file
 
 _FORMAT = '1'
 

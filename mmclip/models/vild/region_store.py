@@ -14,7 +14,6 @@ processes that share the folder make the same bytes. Reading is random access th
 import hashlib
 import json
 import os
-import socket
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,8 @@ from typing import NamedTuple
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
+
+from mmclip.whole_files import atomic_file
 
 FORMAT = 1
 META, INDEX = 'meta.json', 'index.safetensors'
@@ -50,19 +51,12 @@ def fingerprint(meta: dict) -> str:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, safe against other writers of the same file."""
-    partial = path.with_name(f'.{path.name}.partial-{socket.gethostname()}-{os.getpid()}')
     try:
-        with partial.open('wb') as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            os.replace(partial, path)
-        except FileNotFoundError:  # swept away by a process that found the store complete
-            if not path.is_file():
-                raise
-    finally:
-        partial.unlink(missing_ok=True)
+        with atomic_file(path) as partial:
+            partial.write_bytes(data)
+    except FileNotFoundError:  # swept away by a process that found the store complete
+        if not path.is_file():
+            raise
 
 
 def shard_path(folder: Path, number: int, total: int) -> Path:

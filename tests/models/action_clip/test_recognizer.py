@@ -388,6 +388,8 @@ def test_unimodal_baseline(samples, tiny_clip):
             model(frames[:, :5], samples([0, 2]), mode=mode)
     with pytest.raises(ValueError, match='keeps its 3 classes'):
         model.set_classes(['x', 'y'])
+    with pytest.raises(ValueError, match='prompts'):
+        model.set_classes(NAMES, prompts=['a {}'])
     several = MODELS.build({**config, 'multi_label': True, 'classes': 3})
     hot = samples([[1.0, 0, 1], [0, 0, 1]])
     several(frames[:, :4], hot, mode='loss')['loss_cls'].backward()

@@ -159,6 +159,8 @@ def test_freezing(make_model, tiny_clip):
     official = make_model(linear_patch='3d', freeze_layer_num=2, official_3d_freeze=True)
     frozen = [name for name, p in official.named_parameters() if not p.requires_grad]
     assert frozen == ['clip.visual.conv1.weight']  # which nothing reads
+    with pytest.raises(ValueError, match='official_3d_freeze'):
+        make_model(official_3d_freeze=True)
 
 
 @torch.no_grad()

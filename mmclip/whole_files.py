@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL = '.{}.partial'
@@ -15,6 +18,26 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary name to write to; on leaving it is synced and takes the place of ``path``.
+
+    Whoever looks sees the old file or the new one, also after a power cut, and also where several
+    processes write the same. On an error the old one stays and the temporary one goes.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}.partial-{socket.gethostname()}-{os.getpid()}')
+    try:
+        yield partial
+        os.chmod(partial, 0o644)  # safetensors makes files that only their owner reads
+        sync(partial)
+        os.replace(partial, path)
+        sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def commit(partial: Path, final: Path) -> None:
