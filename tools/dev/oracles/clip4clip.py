@@ -424,7 +424,8 @@ def param_groups(case: Case) -> list[Comparison]:
         )
     for name, reference in facts['freeze'].items():
         variant, number = name.split('_freeze')
-        model = meta_model(variant, freeze_layer_num=int(number), official_3d_freeze=True)
+        official = dict(official_3d_freeze=True) if variant.endswith('3d') else {}
+        model = meta_model(variant, freeze_layer_num=int(number), **official)
         frozen = [
             n
             for n, p in model.clip.named_parameters()
