@@ -45,6 +45,7 @@ from mmclip.models.glip.detector import GLIP
 from mmclip.models.glip.fpn import DropBlockFPN
 from mmclip.models.glip.head import GLIPHead
 from mmclip.models.glip.losses import ContrastiveTokenLoss, TokenFocalLoss
+from mmclip.models.glip.multi_scale import ScaleRangeTTA
 from mmclip.models.glip.neck import DeepFusionNeck
 from mmclip.models.glip.targets import PlusOneOverlaps
 from mmclip.models.glip.text_encoder import BertTokenEncoder, CLIPTokenEncoder
@@ -121,6 +122,7 @@ __all__ = [
     'GLIP',
     'GLIPHead',
     'PlusOneOverlaps',
+    'ScaleRangeTTA',
     'TokenAlignment',
     'TokenFocalLoss',
     # GLIPv2

@@ -275,7 +275,8 @@ class ActionCLIP(VideoRecognizer):
             labels = labels_of(data_samples).cpu()  # waits for an accelerator once
         spoken = labels
         if labels.ndim == 2:  # one of the video's actions, at random
-            spoken = torch.multinomial((labels > 0).float() + 1e-9, 1)[:, 0]
+            chances = torch.rand(get_world_size(), *labels.shape)[get_rank()]
+            spoken = (chances + (labels > 0)).argmax(1)
         self._check_labels(spoken)
         videos = self.video_features(inputs)
         if videos.shape[1] != 1:

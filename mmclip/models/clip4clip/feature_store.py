@@ -21,18 +21,13 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
+from mmclip.models.common.fingerprint import fingerprint
 from mmclip.whole_files import atomic_file
 
 FORMAT = 2
 META, NAMES = 'meta.json', 'names.txt'
 DTYPES = {'float32': torch.float32, 'float16': torch.float16}
 _MAKE = 'make it with tools/extract_video_features.py'
-
-
-def fingerprint(meta: dict) -> str:
-    """16 hexadecimal digits over everything in ``meta`` but the fingerprint itself."""
-    content = {key: value for key, value in meta.items() if key != 'fingerprint'}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def shard_path(folder: Path, number: int, total: int) -> Path:

@@ -276,6 +276,8 @@ class CLIPTokenEncoder(TokenEncoder):
         )
         self.ln_final = nn.LayerNorm(width, eps=eps)
         self.tokenizer = TASK_UTILS.build(tokenizer or dict(type='mmclip.CLIPTokens'))
+        stops = torch.tensor(self.tokenizer.stop_ids if apart else [], dtype=torch.long)
+        self.register_buffer('stop_ids', stops, persistent=False)
         self.model, self.pretrained = model, pretrained
         self.embed_dim, self.max_tokens = width, max_tokens
         self.causal, self.apart, self.heads, self.with_cp = causal, apart, heads, with_cp
@@ -327,7 +329,7 @@ class CLIPTokenEncoder(TokenEncoder):
             (B, T, T) bool.
         """
         places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        stop = torch.isin(ids, torch.tensor(self.tokenizer.stop_ids, device=ids.device))
+        stop = torch.isin(ids, self.stop_ids)
         ids = ids.masked_fill(stop, self.tokenizer.end_id)
         end = ids == self.tokenizer.end_id
         first = F.pad(end[:, :-1], (1, 0))  # the token behind an end

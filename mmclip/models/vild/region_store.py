@@ -11,7 +11,6 @@ A shard is written whole or not at all and depends on nothing but its own pictur
 processes that share the folder make the same bytes. Reading is random access through a memory map.
 """
 
-import hashlib
 import json
 import os
 import zlib
@@ -22,6 +21,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
+from mmclip.models.common.fingerprint import fingerprint
 from mmclip.whole_files import atomic_file
 
 FORMAT = 1
@@ -41,12 +41,6 @@ class Regions(NamedTuple):
     boxes: torch.Tensor
     scores: torch.Tensor
     embeddings: torch.Tensor
-
-
-def fingerprint(meta: dict) -> str:
-    """16 hexadecimal digits over everything in ``meta`` but the fingerprint itself."""
-    content = {key: value for key, value in meta.items() if key != 'fingerprint'}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write_atomic(path: Path, data: bytes) -> None:
