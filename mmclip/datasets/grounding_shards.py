@@ -17,6 +17,7 @@ from mmclip.datasets.odvg_records import (
     read_lines,
     read_phrases,
 )
+from mmclip.models.glip.captions import Caption
 from mmclip.registry import DATASETS
 
 FILES_KEPT = 4  # a shuffle buffer holds samples of a few shards at a time
@@ -38,12 +39,12 @@ class CaptionStream:
         own: The sample's own caption, which is no negative.
     """
 
-    captions: deque[str]
+    captions: deque[Caption]
     own: str
 
-    def draw(self, count: int, rng: np.random.RandomState) -> list[str]:
+    def draw(self, count: int, rng: np.random.RandomState) -> list[Caption]:
         """At most ``count`` captions, drawn with repetition; at the very start fewer."""
-        others = [caption for caption in self.captions if caption != self.own]
+        others = [caption for caption in self.captions if caption.text != self.own]
         places = rng.randint(max(len(others), 1), size=min(count, len(others)))
         return [others[i] for i in places]
 
@@ -93,7 +94,7 @@ class GroundingShards(CaptionShards):
                     f'{self.labels}` makes it'
                 )
         self._records: OrderedDict[str, dict[str, dict]] = OrderedDict()
-        self._captions: deque[str] = deque(maxlen=CAPTIONS_KEPT)
+        self._captions: deque[Caption] = deque(maxlen=CAPTIONS_KEPT)
 
     def full_init(self) -> None:
         """Nothing to do; mmdet.ConcatDataset asks for it."""
@@ -153,7 +154,7 @@ class GroundingShards(CaptionShards):
             instances=instances_of(found),
             caption_pool=CaptionStream(self._captions, caption),
         )
-        self._captions.append(caption)
+        self._captions.append(Caption(caption, found.spans))
         return info
 
 

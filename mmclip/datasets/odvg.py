@@ -19,6 +19,7 @@ from mmclip.datasets.odvg_records import (
     read_phrases,
 )
 from mmclip.models.common.class_names import class_names
+from mmclip.models.glip.captions import Caption
 from mmclip.registry import DATASETS
 
 
@@ -33,11 +34,15 @@ class CaptionPool:
     def __init__(self, dataset: 'ODVGDataset', own: str) -> None:
         self.dataset, self.own = dataset, own
 
-    def draw(self, count: int, rng: np.random.RandomState) -> list[str]:
+    def draw(self, count: int, rng: np.random.RandomState) -> list[Caption]:
         """At most ``count`` captions, drawn with repetition; the own one is dropped."""
         places = rng.randint(len(self.dataset), size=count)
-        drawn = (self.dataset.get_data_info(int(i))['text'] for i in places)
-        return [caption for caption in drawn if caption != self.own]
+        drawn = (self.dataset.get_data_info(int(i)) for i in places)
+        return [
+            Caption(info['text'], info['phrase_spans'])
+            for info in drawn
+            if info['text'] != self.own
+        ]
 
 
 @DATASETS.register_module()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmclip.datasets import GroundingShards
 from mmclip.datasets.grounding_shards import CaptionStream, shard_names
+from mmclip.models.glip.captions import Caption
 
 
 def write(folder, shard, scores, folders=()):
@@ -52,7 +53,8 @@ def test_samples_have_boxes_and_others_are_passed_over(tmp_path):
     assert one['img'].shape == (30, 40, 3) and one['img'][0, 0].tolist() == [0, 0, 255]  # BGR
     assert one['phrase_spans'] == [[[2, 10]]]
     assert one['instances'] == [dict(bbox=[1, 2, 11, 12], bbox_label=0, ignore_flag=0)]
-    assert set(one['caption_pool'].draw(3, np.random.RandomState(0))) == {'a red star s1 0'}
+    others = one['caption_pool'].draw(3, np.random.RandomState(0))
+    assert {(other.text, other.phrase(0)) for other in others} == {('a red star s1 0', 'red star')}
 
 
 def test_min_score_and_min_boxes_of_nothing_let_all_pass(tmp_path):
@@ -90,9 +92,9 @@ def test_a_stream_of_captions_forgets_the_oldest():
     captions, rng = deque(maxlen=3), np.random.RandomState(0)
     stream = CaptionStream(captions, 'own')
     assert stream.draw(3, rng) == []
-    captions.extend(['old', 'a', 'b', 'own'])
+    captions.extend(Caption(text, ()) for text in ('old', 'a', 'b', 'own'))
     drawn = stream.draw(3, rng)
-    assert len(drawn) == 2 and set(drawn) <= {'a', 'b'}
+    assert len(drawn) == 2 and {one.text for one in drawn} <= {'a', 'b'}
 
 
 def test_a_caption_is_no_negative_of_its_own_picture(tmp_path):
@@ -100,7 +102,8 @@ def test_a_caption_is_no_negative_of_its_own_picture(tmp_path):
     write(tmp_path, 's1', [0.8])
     data, rng = build(tmp_path), np.random.RandomState(0)
     for sample in (data[i] for i in range(9)):
-        assert sample['text'] not in sample['caption_pool'].draw(50, rng)
+        others = sample['caption_pool'].draw(50, rng)
+        assert sample['text'] not in [other.text for other in others]
 
 
 def test_keys_of_two_folders_are_two_samples(tmp_path):

@@ -1,14 +1,13 @@
 # MiniWorld detection and grounding together (`python tools/make_mini_world.py --out data/mini_world` makes
 # the part 'grounding'): captions with phrases, and captions that mean one thing. Their pictures are not
-# flipped, because captions say 'leftmost'; captions of other pictures are not added, because words like
-# 'star' would often be true. Every phrase of a caption is in its picture, so what is absent is learnt from detection
-# alone: it is three quarters of the mixture (as a third, train_dataloader.dataset.datasets.0.times=1, unseen AP50 was
-# 9 after 1200 iterations, one run).
+# flipped, because captions say 'leftmost'. Every phrase of a caption is in its picture; what is absent is learnt from
+# detection, three quarters of the mixture, and from phrases of other captions (PackCaptions). Referring captions name
+# one thing of their picture only, so nothing can be said to be absent there.
 _base_ = ['./mini_world_glip.py']
 
 grounding_root = 'data/mini_world/grounding/'
 
-grounding_pipeline = [
+referring_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
@@ -17,6 +16,22 @@ grounding_pipeline = [
         tokenizer={{_base_.tokenizer}},
         max_tokens={{_base_.max_tokens}},
         apart=True),
+    dict(type='mmclip.PackGroundingInputs'),
+]
+grounding_pipeline = [
+    dict(type='mmcv.LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
+    dict(
+        type='mmclip.PackCaptions',
+        tokenizer={{_base_.tokenizer}},
+        max_tokens={{_base_.max_tokens}},
+        none_prob=0.2,
+        apart=True),
+    dict(
+        type='mmclip.CaptionGrounding',
+        tokenizer={{_base_.tokenizer}},
+        max_tokens={{_base_.max_tokens}}),
     dict(type='mmclip.PackGroundingInputs'),
 ]
 detection = dict(
@@ -34,7 +49,7 @@ referring = dict(
     ann_file='refer_train.jsonl',
     data_prefix=dict(img='images/'),
     filter_cfg=dict(filter_empty_gt=True),
-    pipeline=grounding_pipeline)
+    pipeline=referring_pipeline)
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,

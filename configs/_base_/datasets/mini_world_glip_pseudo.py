@@ -9,15 +9,11 @@ pairs_pipeline = [
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(
-        type='mmclip.CaptionGrounding',
-        tokenizer={{_base_.tokenizer}},
-        max_tokens={{_base_.max_tokens}},
-        apart=True),
-    dict(
         type='mmclip.PackCaptions',
         tokenizer={{_base_.tokenizer}},
         max_tokens={{_base_.max_tokens}},
-        number=4),
+        none_prob=0.2,
+        apart=True),
     dict(
         type='mmclip.CaptionGrounding',
         tokenizer={{_base_.tokenizer}},

@@ -16,7 +16,23 @@ detection_masks_pipeline = [
         negatives='mini_world'),
     dict(type='mmclip.PackGroundingInputs'),
 ]
-phrase_masks_pipeline = [
+caption_masks_pipeline = [
+    dict(type='mmcv.LoadImageFromFile'),
+    masks,
+    dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
+    dict(
+        type='mmclip.PackCaptions',
+        tokenizer={{_base_.tokenizer}},
+        max_tokens={{_base_.max_tokens}},
+        none_prob=0.2,
+        apart=True),
+    dict(
+        type='mmclip.CaptionGrounding',
+        tokenizer={{_base_.tokenizer}},
+        max_tokens={{_base_.max_tokens}}),
+    dict(type='mmclip.PackGroundingInputs'),
+]
+referring_masks_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),
     masks,
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
@@ -42,14 +58,14 @@ caption_masks = dict(
     ann_file='train.jsonl',
     data_prefix=dict(img='images/'),
     filter_cfg=dict(filter_empty_gt=True),
-    pipeline=phrase_masks_pipeline)
+    pipeline=caption_masks_pipeline)
 referring_masks = dict(
     type='mmclip.ODVGDataset',
     data_root='data/mini_world/grounding/',
     ann_file='refer_train.jsonl',
     data_prefix=dict(img='images/'),
     filter_cfg=dict(filter_empty_gt=True),
-    pipeline=phrase_masks_pipeline)
+    pipeline=referring_masks_pipeline)
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,

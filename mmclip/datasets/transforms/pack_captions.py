@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmclip.models.glip.captions import Caption, pack_captions
+from mmclip.models.glip.captions import (
+    Caption,
+    absent_phrases,
+    apart_caption,
+    pack_captions,
+)
 from mmclip.models.glip.chunks import SPECIAL_TOKENS
 from mmclip.models.glip.tokenizers import OffsetTokenizer
 from mmclip.registry import TASK_UTILS, TRANSFORMS
@@ -41,7 +46,8 @@ class PackCaptions(BaseTransform):
     With probability ``none_prob`` none; of the rest, with ``full_prob`` as many as ``number``, else
     a uniform number from ``least`` to ``number - 1``. Only those that fit are taken, in random
     order, each with a full stop. Place it before ``mmclip.CaptionGrounding``; the data set must
-    hand over its captions (``mmclip.ODVGDataset`` and the other grounding sets do).
+    hand over its captions (``mmclip.ODVGDataset`` and the other grounding sets do). With ``apart``
+    that transform must not part the caption again.
 
     Source: official ``CaptionTSV``; the released L config has the defaults here, the paper says
     none_prob=.3, number=20 (19 others and the own one), full_prob=3/7.
@@ -54,6 +60,9 @@ class PackCaptions(BaseTransform):
         full_prob: Of the others, those with ``number`` captions.
         least: Smallest number that is drawn.
         mask_own_only: Masked language modelling may hide words of the own caption only.
+        apart: Phrases alone stand in for the captions, as in ``mmclip.CaptionGrounding``; those of
+            other pictures only where they do not overlap with an own one
+            (:func:`mmclip.models.glip.captions.absent_phrases`).
 
     Raises:
         ValueError: settings out of range; a data set without captions.
@@ -69,6 +78,7 @@ class PackCaptions(BaseTransform):
         full_prob: float = 0.5,
         least: int = 0,
         mask_own_only: bool = False,
+        apart: bool = False,
     ) -> None:
         for name, value in (('none_prob', none_prob), ('full_prob', full_prob)):
             if not 0 <= value <= 1:
@@ -78,7 +88,7 @@ class PackCaptions(BaseTransform):
         self.tokenizer: OffsetTokenizer = TASK_UTILS.build(tokenizer)
         self.max_tokens, self.number, self.least = max_tokens, number, least
         self.none_prob, self.full_prob = none_prob, full_prob
-        self.mask_own_only = mask_own_only
+        self.mask_own_only, self.apart = mask_own_only, apart
 
     def _draw_number(self, rng: np.random.RandomState) -> int:
         if rng.random() < self.none_prob:
@@ -89,6 +99,10 @@ class PackCaptions(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         rng = np.random.mtrand._rand
+        caption = Caption(results['text'], results['phrase_spans'])
+        if self.apart:
+            caption = apart_caption(caption.text, caption.spans)
+            results.update(text=caption.text, phrase_spans=caption.spans)
         number = self._draw_number(rng)
         if not number:
             return results
@@ -97,8 +111,10 @@ class PackCaptions(BaseTransform):
                 f'caption_pool: the data set of {results.get("img_path")} hands over no other '
                 'captions; take mmclip.ODVGDataset or another grounding data set'
             )
-        caption = Caption(results['text'], results['phrase_spans'])
-        others = results['caption_pool'].draw(number, rng)
+        drawn = results['caption_pool'].draw(number, rng)
+        if self.apart:
+            drawn = [absent_phrases(other, caption) for other in drawn]
+        others = [other.text for other in drawn if other.text]
         counts = self.tokenizer.count([caption.text, *others])
         own, *lengths = (count + SPECIAL_TOKENS for count in counts)
         kept = fitting_captions(own, lengths, self.max_tokens, rng.permutation(len(others)))

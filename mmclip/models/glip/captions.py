@@ -100,6 +100,22 @@ def apart_caption(text: str, spans: Sequence[Sequence[Span]]) -> Caption:
     return Caption(joined, tuple(places))
 
 
+def absent_phrases(other: Caption, own: Caption) -> Caption:
+    """The phrases of another picture's caption that this picture's caption says nothing of, apart.
+
+    One whose words hold or are held by those of an own phrase ('star' and 'red star') may well be
+    in the picture and is left out. Spans are not kept: nothing of it has a box.
+    """
+    words = [set(own.phrase(index).split()) for index in range(len(own))]
+    phrases = (other.phrase(index) for index in range(len(other)))
+    kept = [
+        phrase
+        for phrase in phrases
+        if not any(said <= set(phrase.split()) or said >= set(phrase.split()) for said in words)
+    ]
+    return Caption(SEPARATOR.join(kept), ())
+
+
 def pack_captions(
     caption: Caption, others: Sequence[str], order: Sequence[int]
 ) -> tuple[Caption, Span]:

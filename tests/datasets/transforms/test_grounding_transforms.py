@@ -9,6 +9,7 @@ from mmengine.registry import TRANSFORMS
 from mmclip.datasets.transforms.class_sampling import draw_negatives, fitting_positives
 from mmclip.datasets.transforms.pack_captions import fitting_captions
 from mmclip.models.common.class_names import class_names, novel_names
+from mmclip.models.glip.captions import Caption
 
 CLIP = dict(type='mmclip.CLIPTokens')
 NAMES = ('person', 'stop_sign', 'jellyfish (animal)', 'dog', 'cat', 'red star')
@@ -221,7 +222,7 @@ class Pool:
     """Captions of other pictures, in a circle."""
 
     def __init__(self, *captions):
-        self.captions = captions
+        self.captions = [c if isinstance(c, Caption) else Caption(c, ()) for c in captions]
 
     def draw(self, count, rng):
         return [self.captions[i % len(self.captions)] for i in range(count)]
@@ -248,7 +249,7 @@ def test_how_many_captions_are_packed():
     packing = build('PackCaptions', number=20, none_prob=0.4, full_prob=0.5, least=1)
     drawn = []
     pool = Pool('x')
-    pool.draw = lambda count, rng: drawn.append(count) or ['x'] * count
+    pool.draw = lambda count, rng: drawn.append(count) or [Caption('x', ())] * count
     np.random.seed(0)
     for _ in range(1000):
         packing(caption('a', [[[0, 1]]], [0], caption_pool=pool))
@@ -264,6 +265,21 @@ def test_only_the_own_caption_may_be_masked():
     ((start, end),) = results['maskable_spans']
     assert results['text'][start:end] == 'a red star'
     assert build('CaptionGrounding')(results)['maskable_spans'] == [[start, end]]
+
+
+def test_apart_packing_takes_absent_phrases_only():
+    said = 'a red star by a dotted blue moon and a ring'
+    spans = [[[2, 10]], [[16, 32]], [[39, 43]]]
+    pool = Pool(Caption(said, spans), Caption('a red ring', [[[2, 10]]]))
+    settings = dict(number=2, none_prob=0.0, full_prob=1.0, apart=True)
+    packing, cutting = build('PackCaptions', **settings), build('CaptionGrounding')
+    sample = caption('the blue moon, a ring', [[[4, 13]], [[17, 21]]], [0, 1], caption_pool=pool)
+    results = cutting(packing(sample))
+    # 'dotted blue moon' may be the blue moon, 'red ring' the ring
+    assert sorted(results['text'].split('. ')) == ['', 'blue moon', 'red star', 'ring']
+    assert words_of(results, 0) == ['blue moon'] and words_of(results, 1) == ['ring']
+    alone = build('PackCaptions', none_prob=1.0, apart=True)(sample)
+    assert alone['text'] == 'blue moon. ring'
 
 
 def test_a_long_caption_does_not_keep_shorter_ones_out():
