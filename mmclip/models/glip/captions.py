@@ -104,7 +104,8 @@ def absent_phrases(other: Caption, own: Caption) -> Caption:
     """The phrases of another picture's caption that this picture's caption says nothing of, apart.
 
     One whose words hold or are held by those of an own phrase ('star' and 'red star') may well be
-    in the picture and is left out. Spans are not kept: nothing of it has a box.
+    in the picture and is left out. Others can still be true by chance: a 'dotted star' where the
+    caption says 'red star'. Spans are not kept: nothing of it has a box.
     """
     words = [set(own.phrase(index).split()) for index in range(len(own))]
     phrases = (other.phrase(index) for index in range(len(other)))
