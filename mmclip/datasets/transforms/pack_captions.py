@@ -5,12 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmclip.models.glip.captions import (
-    Caption,
-    absent_phrases,
-    apart_caption,
-    pack_captions,
-)
+from mmclip.models.glip.captions import Caption, absent_phrases, apart_caption, pack_captions
 from mmclip.models.glip.chunks import SPECIAL_TOKENS
 from mmclip.models.glip.tokenizers import OffsetTokenizer
 from mmclip.registry import TASK_UTILS, TRANSFORMS
@@ -112,9 +107,8 @@ class PackCaptions(BaseTransform):
                 'captions; take mmclip.ODVGDataset or another grounding data set'
             )
         drawn = results['caption_pool'].draw(number, rng)
-        if self.apart:
-            drawn = [absent_phrases(other, caption) for other in drawn]
-        others = [other.text for other in drawn if other.text]
+        texts = (absent_phrases(one, caption) if self.apart else one.text for one in drawn)
+        others = [text for text in texts if text]
         counts = self.tokenizer.count([caption.text, *others])
         own, *lengths = (count + SPECIAL_TOKENS for count in counts)
         kept = fitting_captions(own, lengths, self.max_tokens, rng.permutation(len(others)))

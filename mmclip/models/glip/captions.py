@@ -100,21 +100,21 @@ def apart_caption(text: str, spans: Sequence[Sequence[Span]]) -> Caption:
     return Caption(joined, tuple(places))
 
 
-def absent_phrases(other: Caption, own: Caption) -> Caption:
+def absent_phrases(other: Caption, own: Caption) -> str:
     """The phrases of another picture's caption that this picture's caption says nothing of, apart.
 
     One whose words hold or are held by those of an own phrase ('star' and 'red star') may well be
     in the picture and is left out. Others can still be true by chance: a 'dotted star' where the
-    caption says 'red star'. Spans are not kept: nothing of it has a box.
+    caption says 'red star'.
     """
-    words = [set(own.phrase(index).split()) for index in range(len(own))]
-    phrases = (other.phrase(index) for index in range(len(other)))
-    kept = [
-        phrase
-        for phrase in phrases
-        if not any(said <= set(phrase.split()) or said >= set(phrase.split()) for said in words)
-    ]
-    return Caption(SEPARATOR.join(kept), ())
+    phrases = [own.phrase(index) for index in range(len(own))]
+    said = [set(phrase.split()) for phrase in phrases if phrase]
+    kept = []
+    for index in range(len(other)):
+        words = set(other.phrase(index).split())
+        if words and not any(words <= own_words or words >= own_words for own_words in said):
+            kept.append(other.phrase(index))
+    return SEPARATOR.join(kept)
 
 
 def pack_captions(

@@ -278,6 +278,8 @@ def test_apart_packing_takes_absent_phrases_only():
     # 'dotted blue moon' may be the blue moon, 'red ring' the ring
     assert sorted(results['text'].split('. ')) == ['', 'blue moon', 'red star', 'ring']
     assert words_of(results, 0) == ['blue moon'] and words_of(results, 1) == ['ring']
+    wordless = caption('the moon', [[], [[4, 8]]], [1], caption_pool=pool)
+    assert 'red star' in packing(wordless)['text']  # a phrase that was cut off hides no others
     alone = build('PackCaptions', none_prob=1.0, apart=True)(sample)
     assert alone['text'] == 'blue moon. ring'
 
