@@ -7,31 +7,30 @@ _base_ = ['./mini_world_glip.py']
 
 grounding_root = 'data/mini_world/grounding/'
 
-referring_pipeline = [
+load = [
     dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
+]
+referring_texts = [
     dict(
         type='mmclip.CaptionGrounding',
-        tokenizer={{_base_.tokenizer}},
-        max_tokens={{_base_.max_tokens}},
+        tokenizer=_base_.tokenizer,
+        max_tokens=_base_.max_tokens,
         apart=True),
     dict(type='mmclip.PackGroundingInputs'),
 ]
-grounding_pipeline = [
-    dict(type='mmcv.LoadImageFromFile'),
-    dict(type='mmdet.LoadAnnotations', with_bbox=True),
-    dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
+caption_texts = [
     dict(
         type='mmclip.PackCaptions',
-        tokenizer={{_base_.tokenizer}},
-        max_tokens={{_base_.max_tokens}},
+        tokenizer=_base_.tokenizer,
+        max_tokens=_base_.max_tokens,
         none_prob=0.2,
         apart=True),
     dict(
         type='mmclip.CaptionGrounding',
-        tokenizer={{_base_.tokenizer}},
-        max_tokens={{_base_.max_tokens}}),
+        tokenizer=_base_.tokenizer,
+        max_tokens=_base_.max_tokens),
     dict(type='mmclip.PackGroundingInputs'),
 ]
 detection = dict(
@@ -42,14 +41,14 @@ captions = dict(
     ann_file='train.jsonl',
     data_prefix=dict(img='images/'),
     filter_cfg=dict(filter_empty_gt=True),
-    pipeline=grounding_pipeline)
+    pipeline=[*load, *caption_texts])
 referring = dict(
     type='mmclip.ODVGDataset',
     data_root=grounding_root,
     ann_file='refer_train.jsonl',
     data_prefix=dict(img='images/'),
     filter_cfg=dict(filter_empty_gt=True),
-    pipeline=referring_pipeline)
+    pipeline=[*load, *referring_texts])
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,

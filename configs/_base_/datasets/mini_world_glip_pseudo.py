@@ -4,29 +4,18 @@
 #       --phrases mini_world
 _base_ = ['./mini_world_glip_grounding.py']
 
-pairs_pipeline = [
-    dict(type='mmdet.LoadAnnotations', with_bbox=True),
-    dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
-    dict(type='mmdet.RandomFlip', prob=0.5),
-    dict(
-        type='mmclip.PackCaptions',
-        tokenizer={{_base_.tokenizer}},
-        max_tokens={{_base_.max_tokens}},
-        none_prob=0.2,
-        apart=True),
-    dict(
-        type='mmclip.CaptionGrounding',
-        tokenizer={{_base_.tokenizer}},
-        max_tokens={{_base_.max_tokens}}),
-    dict(type='mmclip.PackGroundingInputs'),
-]
 pairs = dict(
     type='mmclip.GroundingShards',
     shards='data/mini_world/grounding/pairs-{00000..00007}.tar',
     labels='data/mini_world_pseudo',
     epoch_size=1600,
     shuffle=100,
-    pipeline=pairs_pipeline)
+    pipeline=[
+        dict(type='mmdet.LoadAnnotations', with_bbox=True),
+        dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
+        dict(type='mmdet.RandomFlip', prob=0.5),
+        *_base_.caption_texts,
+    ])
 train_dataloader = dict(
     dataset=dict(
         datasets=[
