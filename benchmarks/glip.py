@@ -203,7 +203,7 @@ def step(options: argparse.Namespace) -> bool:
         losses = model.loss(image, [one])
         sum(losses.values()).backward()
         optimizer.step()
-        print({name: round(float(value), 3) for name, value in losses.items()})
+        print({name: round(float(value.detach()), 3) for name, value in losses.items()})
 
     seconds = timed(run)
     peak = peak_memory()
