@@ -10,11 +10,8 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/glip_mini.py',
     '../_base_/datasets/mini_world_glip_pseudo.py',
-    '../_base_/schedules/glip_mini.py',
+    '../_base_/schedules/glip_mini_captions.py',
 ]
 default_scope = 'mmdet'
 visualizer = dict(
     type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
-
-# With captions, 1e-3 learns slower: some seeds stay blind to colours.
-optim_wrapper = dict(optimizer=dict(lr=4e-4))

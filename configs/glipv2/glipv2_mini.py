@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/glipv2_mini.py',
     '../_base_/datasets/mini_world_glipv2.py',
-    '../_base_/schedules/glip_mini.py',
+    '../_base_/schedules/glip_mini_captions.py',
 ]
 default_scope = 'mmdet'
 visualizer = dict(
@@ -18,5 +18,3 @@ model = dict(
     mask_tokens=dict(type='mmclip.MaskTokens'),
     mlm_head=dict(type='mmclip.MLMHead', loss_weight=0.2),
     train_cfg=dict(mask_regions=32))
-# With captions, 1e-3 learns slower: some seeds stay blind to colours.
-optim_wrapper = dict(optimizer=dict(lr=4e-4))
