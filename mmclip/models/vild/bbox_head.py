@@ -1,7 +1,6 @@
 """The box head of ViLD: a host's convolution and fc head that names regions by embeddings."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,10 +13,10 @@ from mmdet.structures.bbox import get_box_tensor, scale_boxes
 from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmclip.models.common.text_classifier import TextEmbeddingClassifier
-from mmclip.models.vild.detections import Chunks, detections
+from mmclip.models.vild.detections import Chunks, best_class, detections
+from mmclip.models.vild.layers import single_row_norms
 from mmclip.models.vild.novel_classes import NovelMask
 from mmclip.models.vild.scores import (
     LogitChunks,
@@ -51,8 +50,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         classifier: Config of
             :class:`mmclip.models.common.text_classifier.TextEmbeddingClassifier`.
         novel_classes: A known vocabulary whose novel names, or a list of names, that never have
-        boxes
-            in training; None if there are none.
+            boxes in training; None if there are none.
         novel_mask: What their logits become in the loss, see
             :class:`mmclip.models.vild.novel_classes.NovelMask`.
         class_chunk: With more classes than this, logits are never made for all of them at once in
@@ -63,11 +61,9 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         image_branch: A trunk and projection of its own for distillation (ViLD-ensemble).
         with_cls_loss: Whether class names are learned at all (not in ViLD-image).
         official_padding: In TensorFlow's cross entropy, a padded region (label -1) has the loss 0
-        but
-            the gradient of the logarithm of its partition sum. True repeats that.
+            but the gradient of the logarithm of its partition sum. True repeats that.
         box_average: The box loss is averaged over all ``'sampled'`` regions (the host's way) or
-        over
-            the coordinates of the ``'positive'`` ones (the official one).
+            over the coordinates of the ``'positive'`` ones (the official one).
 
     ``test_cfg`` knows, beside the host's entries, ``per_proposal=True``: every proposal in its
     order with its best class and score, without suppression, threshold or regression; and
@@ -185,8 +181,8 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         Shapes:
             x: (N, C, h, w).
             returns: (N, K + 1), or (N, K) without background; with an image branch (N, 2 K + 1). In
-                chunks D in the place of K, see :meth:`ProjectedTextClassifier.logits`. Deltas (N,
-                4).
+                chunks D in the place of K, see :meth:`ProjectedTextClassifier.logits`. Deltas
+                (N, 4).
         """
         embeddings, deltas = self.embed(x)
         logits = self.fc_cls.logits(embeddings)
@@ -378,7 +374,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
             results.scores = F.pad(scores, (0, 1))  # the host's background column, never read
         elif rcnn_test_cfg.get('per_proposal', False):
             results.bboxes = boxes
-            results.scores, results.labels = _best_class(chunks)
+            results.scores, results.labels = best_class(chunks)
         else:
             results.bboxes, results.scores, results.labels, _ = detections(
                 boxes,
@@ -390,31 +386,3 @@ class ViLDBBoxHead(ConvFCBBoxHead):
                 per_class=rcnn_test_cfg.get('per_class'),
             )
         return results
-
-
-@contextmanager
-def single_row_norms(module: nn.Module, rows: int) -> Iterator[None]:
-    """Batch norms use their running statistics while there are fewer than two rows to average."""
-    norms = []
-    if module.training and rows < 2:
-        norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
-    for norm in norms:
-        norm.eval()
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.train()
-
-
-def _best_class(chunks: Chunks) -> tuple[torch.Tensor, torch.Tensor]:
-    """Highest score of each region and its class: (N,), (N,)."""
-    best = label = None
-    for start, scores in chunks():
-        value, index = scores.max(1)
-        index = index + start
-        if best is not None:
-            index = torch.where(value > best, index, label)
-            value = torch.maximum(value, best)
-        best, label = value, index
-    return best, label

@@ -70,8 +70,7 @@ def suppress(
         scores: (M,).
         classes: (M,).
         nms_cfg: The host's, e.g. ``dict(type='nms', iou_threshold=0.5)``; other types than ``nms``
-        go
-            to MMCV.
+            go to MMCV.
 
     Returns:
         Indices and scores of what is kept, from the highest score down.
@@ -125,3 +124,16 @@ def detections(
     if max_per_img > 0:
         index, kept = index[:max_per_img], kept[:max_per_img]
     return own[index], kept, classes[index], regions[index]
+
+
+def best_class(chunks: Chunks) -> tuple[torch.Tensor, torch.Tensor]:
+    """Highest score of each region and its class: (N,), (N,)."""
+    best = label = None
+    for start, scores in chunks():
+        value, index = scores.max(1)
+        index = index + start
+        if best is not None:
+            index = torch.where(value > best, index, label)
+            value = torch.maximum(value, best)
+        best, label = value, index
+    return best, label

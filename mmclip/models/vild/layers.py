@@ -1,10 +1,13 @@
-"""Convolutions that differ from the host's default ones in a bias or in where they pad."""
+"""Layers that differ from the host's in a bias, in where they pad, or for a single row."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmclip.registry import MODELS
 
@@ -66,3 +69,18 @@ class SameMaxPool2d(nn.Module):
         """(B, C, H, W) -> (B, C, ceil(H / stride), ceil(W / stride))."""
         padded = pad_same(x, self.kernel, self.stride, float('-inf'))
         return F.max_pool2d(padded, self.kernel, self.stride)
+
+
+@contextmanager
+def single_row_norms(module: nn.Module, rows: int) -> Iterator[None]:
+    """Batch norms use their running statistics while there are fewer than two rows to average."""
+    norms = []
+    if module.training and rows < 2:
+        norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
