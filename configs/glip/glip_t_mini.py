@@ -10,7 +10,7 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/glip_mini.py',
     '../_base_/datasets/mini_world_glip_pseudo.py',
-    '../_base_/schedules/glip_mini_captions.py',
+    '../_base_/schedules/glip_mini.py',
 ]
 default_scope = 'mmdet'
 visualizer = dict(

@@ -5,7 +5,7 @@ test_cfg = dict(type='mmengine.TestLoop')
 optim_wrapper = dict(
     type='mmengine.OptimWrapper',
     constructor='mmclip.NameRuleConstructor',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.01),
     paramwise_cfg=dict(
         rules=[
             dict(pattern='bias', decay_mult=0.0),
