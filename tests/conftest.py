@@ -11,7 +11,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
+from parity.runner import FIXTURES, default_folders
 
 torch.set_num_threads(1)
 
@@ -34,8 +34,14 @@ def no_default_scope() -> None:
 
 @pytest.fixture(scope='session')
 def oracles() -> Path:
-    """Folder with the fixtures made by the methods' official code; skips where there is none."""
-    folder = Path(os.environ.get('MMCLIP_ORACLES') or ROOT.parent / 'shared' / 'oracles')
+    """Folder with the fixtures made by the methods' official code."""
+    return FIXTURES
+
+
+@pytest.fixture(scope='session')
+def larger_oracles() -> Path:
+    """Folder with all fixtures, those that are too large for the repository too, or a skip."""
+    folder = default_folders('')[1]
     if not folder.is_dir():
         pytest.skip(f'{folder} is not there; set MMCLIP_ORACLES to the folder with the fixtures')
     return folder

@@ -1,4 +1,4 @@
-"""TensorFlow 1's resizing; the official code's own pixels are in tests/oracles."""
+"""TensorFlow 1's resizing; the official code's own pixels are in tests/parity."""
 
 import numpy as np
 

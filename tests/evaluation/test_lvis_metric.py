@@ -4,7 +4,6 @@ import csv
 import json
 import logging
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,10 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
 from mmclip.evaluation import OpenVocabLVISMetric, lvis_metric, result_shards
+from parity.adapters.vild.lvis import samples
 
 ROOT = Path(__file__).resolve().parents[2]
-OFFICIAL = ROOT / 'tests' / 'data' / 'oracles' / 'vild'  # by lvis-api 0.5.3
-sys.path.insert(0, str(ROOT / 'tools' / 'dev'))
-
-from oracles._lvis import samples  # noqa: E402  the path is set above
+OFFICIAL = ROOT / 'parity' / 'fixtures' / 'vild'  # by lvis-api 0.5.3
 
 # Boxes of 100 x 100 in the corners and the middle of a picture, far from each other.
 CORNERS = [(0, 0, 100, 100), (400, 0, 500, 100), (0, 400, 100, 500), (400, 400, 500, 500)]

@@ -73,9 +73,9 @@ def test_what_is_wrong_is_said_and_nothing_is_written(args, message, tmp_path):
     assert not (tmp_path / 'v').exists()
 
 
-def test_real_clip_embeddings_become_a_vocabulary(oracles, tmp_path):
+def test_real_clip_embeddings_become_a_vocabulary(larger_oracles, tmp_path):
     """Arrays as published with Detic, in CLIP's own text space."""
-    data = oracles.parent / 'data' / 'open_vocab'
+    data = larger_oracles.parent / 'data' / 'open_vocab'
     array = data / 'clip_vitb32_text_detic.safetensors'
     if not array.is_file():
         pytest.skip(f'{array} is not there')

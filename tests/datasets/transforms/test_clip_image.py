@@ -1,4 +1,4 @@
-"""CLIP's transform on pictures of every mode (the official numbers are in tests/oracles)."""
+"""CLIP's transform on pictures of every mode (the official numbers are in tests/parity)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""CLIP's tokenizer under both conventions (the official cases are in tests/oracles)."""
+"""CLIP's tokenizer under both conventions (the official cases are in tests/parity)."""
 
 import pytest
 import torch

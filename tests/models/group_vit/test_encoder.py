@@ -71,8 +71,8 @@ def test_fourier_table():
     torch.testing.assert_close(model.pos_embed, fourier_table(4, 4, 16))
 
 
-def test_fourier_table_is_the_official_one(oracles):
-    path = oracles / 'group_vit' / 'image_encoder_widening_fourier.safetensors'
+def test_fourier_table_is_the_official_one(larger_oracles):
+    path = larger_oracles / 'group_vit' / 'image_encoder_widening_fourier.safetensors'
     official = load_file(path)['state/pos_embed']
     torch.testing.assert_close(fourier_table(4, 4, official.shape[2]), official)
 

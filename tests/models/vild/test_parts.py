@@ -1,6 +1,6 @@
 """The parts of the official architecture on cases worked out by hand, and their empty cases.
 
-The official code's own numbers are in tests/oracles.
+The official code's own numbers are in tests/parity.
 """
 
 import numpy as np

@@ -13,13 +13,13 @@ from mmclip.models.vild.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoin
 
 
 @pytest.fixture
-def folder(oracles, tmp_path):
-    return shutil.copytree(oracles / 'vild' / 'tf_ckpt_detector_vild', tmp_path / 'tf')
+def folder(larger_oracles, tmp_path):
+    return shutil.copytree(larger_oracles / 'vild' / 'tf_ckpt_detector_vild', tmp_path / 'tf')
 
 
 @pytest.fixture(scope='module')
-def expected(oracles):
-    state = load_file(oracles / 'vild' / 'detector_vild.safetensors')
+def expected(larger_oracles):
+    state = load_file(larger_oracles / 'vild' / 'detector_vild.safetensors')
     return {k.removeprefix('state/'): v for k, v in state.items() if k.startswith('state/')}
 
 

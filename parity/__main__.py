@@ -1,0 +1,7 @@
+"""``python -m parity METHOD``: see :mod:`parity.runner`."""
+
+import sys
+
+from parity.runner import main
+
+sys.exit(main())

@@ -1,6 +1,0 @@
-"""Lets tests import the oracle runner from tools/dev."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools' / 'dev'))
