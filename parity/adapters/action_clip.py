@@ -1,6 +1,7 @@
 """ActionCLIP: towers, visual prompts, loss, scores, sampling, schedule and checkpoints."""
 
 import logging
+import math
 from collections.abc import Callable
 from unittest import mock
 
@@ -311,9 +312,14 @@ def lr_schedule(case: Case) -> list[Comparison]:
     with torch.device('meta'):
         model = MODELS.build(config.model)
     # Mixed precision asks for an accelerator; the groups are the same without.
-    settings = dict(type='OptimWrapper') | {
-        k: v for k, v in config.optim_wrapper.items() if k in ('optimizer', 'paramwise_cfg')
-    }
+    settings = dict(type='OptimWrapper', optimizer=config.optim_wrapper.optimizer)
+    ratios = {'video.visual': facts['ratio'], 'video.post_prompt': facts['f_ratio']}
+    settings['paramwise_cfg'] = dict(
+        custom_keys={name: dict(lr_mult=ratio) for name, ratio in ratios.items()}
+    )
+    shipped = config.optim_wrapper.paramwise_cfg.custom_keys
+    assert shipped.keys() == ratios.keys()
+    settings['optimizer']['lr'] = base_rate(facts)
     logging.disable(logging.INFO)  # a line for every parameter
     wrapper = build_optim_wrapper(model, settings)
     logging.disable(logging.NOTSET)
@@ -330,20 +336,35 @@ def lr_schedule(case: Case) -> list[Comparison]:
     assert all(len(values) == 1 for values in base), base
     base = [values.pop() for values in base]
 
-    compared, schedules = [], dict(cosine=config.param_scheduler)
-    schedules['multistep'] = Config.fromfile(
-        config_path('_base_/schedules/action_clip_multistep_50e.py')
-    ).param_scheduler
-    for name, schedulers in schedules.items():
+    multistep = facts['multistep_settings']
+    compared = []
+    for name, own in (
+        ('cosine', dict(warmup=facts['warmup'])),
+        ('multistep', dict(warmup=multistep['warmup'], milestones=multistep['milestones'])),
+    ):
+        # The multistep rows may go on beyond the cosine's end.
+        last = max(facts['epochs'], *(row['epoch'] + 1 for row in facts[name]))
+        total = facts['epochs'] if name == 'cosine' else last
+        schedule = dict(type='mmclip.WarmupRestartLR', total=total, **own)
         weights = [torch.nn.Parameter(torch.zeros(1)) for _ in base]
         pairs = zip(weights, base, strict=True)
         optimizer = torch.optim.SGD([dict(params=[w], lr=rate) for w, rate in pairs])
-        rows = rates([dict(s) for s in schedulers], optimizer, facts['epochs'], steps)
+        rows = rates([schedule], optimizer, math.ceil(last), steps)
         compared += [
             Comparison(f'{name} {row["epoch"]}', rows[round(row['epoch'] * steps)], row['lr'])
             for row in facts[name]
         ]
     return compared
+
+
+def base_rate(facts: dict) -> float:
+    """The rate of the first group: given, or read off a row of the linear warm-up."""
+    if 'lr' in facts:
+        return facts['lr']
+    for row in facts['cosine']:
+        if 0 < row['epoch'] <= facts['warmup']:
+            return row['lr'][0] * facts['warmup'] / row['epoch']
+    raise ValueError('the sidecar gives neither lr nor a row of the warm-up')
 
 
 # -- checkpoints -----------------------------------------------------------------------------------

@@ -416,7 +416,7 @@ def lr_schedule(case: Case) -> list:
         rates.append(optimizer.param_groups[0]['lr'])
         optimizer.step()
         scheduler.step()
-    return [Comparison('lr', rates, [r * scale for r in case.sidecar['lr_used_at_step']])]
+    return [Comparison('lr', rates, case.sidecar['lr_used_at_step'])]
 
 
 def full_model(name: str) -> tuple[GroupViTSegmentor, Config]:

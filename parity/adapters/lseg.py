@@ -51,7 +51,6 @@ MODELS.register_module(module=SmallResNet)
 def text_tower(case: Case) -> tuple[torch.nn.Module, dict]:
     """The fixture's CLIP; its image tower, which is not in the fixture, is a stand-in."""
     text = {k.removeprefix('clip_pretrained.'): v for k, v in case.state.items() if 'clip_' in k}
-    width = text['positional_embedding'].shape[1]
     stand_in = build_clip(
         dict(
             embed_dim=text['text_projection'].shape[1],
@@ -61,8 +60,7 @@ def text_tower(case: Case) -> tuple[torch.nn.Module, dict]:
     )
     visual = {f'visual.{k}': v for k, v in stand_in.visual.state_dict().items()}
     weights = clip_of({**case.state, **{f'clip_pretrained.{k}': v for k, v in visual.items()}})
-    heads = case.config.get('clip_text', {}).get('heads') or (2 if width <= 64 else width // 64)
-    config = clip_config_of(weights, vision_heads=1, text_heads=heads)
+    config = clip_config_of(weights, vision_heads=1, text_heads=case.config['clip_text']['heads'])
     clip = build_clip(config)
     clip.load_state_dict(weights)
     return clip, config

@@ -174,9 +174,14 @@ def captions(case: Case) -> list[Comparison]:
     return comparisons
 
 
-def classes_of(labels: torch.Tensor, count: int) -> list[int]:
-    """Classes that the fixture gave its phrases: consecutive numbers."""
-    return [int(labels.max()) - count + 1 + number for number in range(count)]
+def numbered_from(labels: torch.Tensor, phrases: torch.Tensor) -> torch.Tensor:
+    """Our phrase of each token, counted from the class that the fixture gives its first phrase.
+
+    Its classes are consecutive; any token that has one tells where they start.
+    """
+    known = (labels >= 0) & (phrases >= 0)
+    start = (labels - phrases)[known][:1].sum()
+    return torch.where(phrases < 0, -1, phrases + start).float()
 
 
 def positive_maps(case: Case) -> list[Comparison]:
@@ -194,9 +199,8 @@ def positive_maps(case: Case) -> list[Comparison]:
         shares = positive_map(spans, offsets, special, width)
         rows = {str(i): line.nonzero()[:, 0].tolist() for i, line in enumerate(shares, 1)}
         found.append(Comparison(f'{number}.tokens', rows, row['label_to_token_from_map']))
-        labels = case.outputs[f'{number}.od_label_map']
         places = [pieces[:1] for pieces in spans]  # one place per label
-        classes = classes_of(labels, len(spans))
+        phrases = token_labels(places, range(len(spans)), offsets, special, width)
         found += [
             Comparison(f'{number}.{name}', ours, case.outputs[f'{number}.{name}'])
             for name, ours in (
@@ -204,7 +208,7 @@ def positive_maps(case: Case) -> list[Comparison]:
                 ('positive_map_binary', (shares > 0).float()),
                 ('greenlight_map', maskable_tokens(spans, offsets, special, width)),
                 ('greenlight_blocked', maskable_tokens(None, offsets, special, width)),
-                ('od_label_map', token_labels(places, classes, offsets, special, width).float()),
+                ('od_label_map', numbered_from(case.outputs[f'{number}.od_label_map'], phrases)),
             )
         ]
         pairs = [[int(label), token] for label, tokens in rows.items() for token in tokens]
