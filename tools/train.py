@@ -45,7 +45,7 @@ def set_start(cfg, resume: str | None) -> None:
         found = Path(resume)
     cfg.resume = found is not None
     if found is not None:
-        resume_point.check(found)
+        resume_point.check(found, resume=True)
         cfg.load_from = str(found)
 
 
