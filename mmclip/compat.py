@@ -17,26 +17,26 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import spec_from_loader
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
+from urllib.parse import urlparse
 
 import torch
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer
 
 from mmclip.import_hook import after_import
-from mmclip.safe_builders import Array, Kind, new_array, new_number
+from mmclip.safe_builders import ONE_CYCLE, Array, Kind, new_array, new_number
 from mmclip.safe_pickle import Stub
 
-_SCHEDULERS = 'mmengine.optim.scheduler.param_scheduler'
 _DRN = 'mmaction.models.localizers.drn'
 
 
 def apply() -> None:
     """Apply every remedy that works by import; called by ``import mmclip``."""
     allow_mmengine_checkpoints()
-    after_import('mmengine.runner.checkpoint', download_weights_only)
-    after_import('mmengine.runner.checkpoint', read_safetensors)
+    after_import('mmengine.runner.checkpoint', read_checkpoints_safely)
     after_import('mmaction.utils.dependency', switch_vindlu_off)
     if not any(isinstance(finder, _MissingDRN) for finder in sys.meta_path):
         sys.meta_path.append(_MissingDRN())
@@ -49,7 +49,7 @@ def apply() -> None:
         after_import(f'mmcv.ops.{module}', functools.partial(make_inputs_contiguous, name=function))
 
 
-_ONE_CYCLE = Stub(f'{_SCHEDULERS}.OneCycleParamScheduler')
+_ONE_CYCLE = Stub(ONE_CYCLE)
 
 
 def _attribute(owner: Any, name: str) -> Callable:
@@ -66,7 +66,9 @@ def _attribute(owner: Any, name: str) -> Callable:
 def allow_mmengine_checkpoints() -> None:
     """Let ``torch.load`` read MMEngine's checkpoints with ``weights_only`` on.
 
-    Symptom: ``UnpicklingError: Weights only load failed`` at test, resume and ``load_from``.
+    MMEngine itself reads them with :func:`read_checkpoints_safely`; this is for others.
+
+    Symptom: ``UnpicklingError: Weights only load failed`` from ``torch.load``.
     Cause: torch >= 2.6 refuses classes it does not know, and MMEngine 0.10.7 stores its
     ``HistoryBuffer``, NumPy arrays and numbers, and methods of two classes by ``getattr``.
     Drop it when MMEngine allows them itself.
@@ -91,36 +93,41 @@ def allow_mmengine_checkpoints() -> None:
     )
 
 
-def download_weights_only(module: ModuleType) -> None:
-    """Make MMEngine read downloaded checkpoints with ``weights_only`` as it reads local ones.
+def read_checkpoints_safely(module: ModuleType) -> None:
+    """Let MMEngine read files and downloads with :mod:`mmclip.checkpoint`, as all of mmclip does.
 
-    Symptom: none; ``load_from='https://...'`` executes what the file says.
-    Cause: ``torch.hub.load_state_dict_from_url`` does not restrict to weights unless it is asked.
-    Drop it when torch or MMEngine changes that.
-    """
-    if not isinstance(module.load_url, functools.partial):
-        module.load_url = functools.partial(module.load_url, weights_only=True)
-
-
-def read_safetensors(module: ModuleType) -> None:
-    """Let MMEngine load safetensors files wherever it loads a checkpoint.
-
-    Symptom: ``UnpicklingError`` from ``load_from='weights.safetensors'``.
-    Cause: MMEngine 0.10.7 reads every local file with ``torch.load``.
-    Drop it when MMEngine knows the format.
+    Symptom: ``UnpicklingError`` from ``load_from='weights.safetensors'``, or for a checkpoint of
+    somebody who has registered a statistic of a ``HistoryBuffer``; gigabytes of memory for a small
+    hostile file; ``load_from='https://...'`` executes what the file says.
+    Cause: MMEngine 0.10.7 reads every file with ``torch.load``, downloads without ``weights_only``.
+    Drop it when MMEngine knows safetensors and torch bounds what a file may unfold into.
     """
 
-    def load_from_safetensors(filename: str, map_location: Any) -> dict:
-        from mmclip.checkpoint import read_state_dict
+    def load_from_local(filename: str, map_location: Any = None) -> dict:
+        from mmclip.checkpoint import read_training_checkpoint
 
         device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
-        state = read_state_dict(os.path.expanduser(filename))
-        return dict(state_dict={name: value.to(device) for name, value in state.items()})
+        return read_training_checkpoint(os.path.expanduser(filename), device)
 
-    # The prefixes of MMEngine's schemes are regular expressions; those of URLs come first.
-    module.CheckpointLoader.register_scheme(
-        r'.*\.safetensors$', loader=load_from_safetensors, force=True
-    )
+    def load_url(
+        url: str,
+        model_dir: str | None = None,
+        map_location: Any = None,
+        progress: bool = True,
+        check_hash: bool = False,
+        file_name: str | None = None,
+    ) -> dict:
+        folder = Path(model_dir or Path(torch.hub.get_dir(), 'checkpoints'))
+        path = folder / (file_name or Path(urlparse(url).path).name)
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            digest = torch.hub.HASH_REGEX.search(path.name) if check_hash else None
+            prefix = digest and digest.group(1)
+            torch.hub.download_url_to_file(url, str(path), prefix, progress=progress)
+        return load_from_local(str(path), map_location)
+
+    module.CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
+    module.load_from_local, module.load_url = load_from_local, load_url
 
 
 def switch_vindlu_off(module: ModuleType) -> None:

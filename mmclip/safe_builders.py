@@ -1,14 +1,15 @@
-"""What a pickle can have built by name: tensors, NumPy arrays and numbers, a few containers."""
+"""What a pickle can have built by name: tensors, arrays, numbers, containers, MMEngine's logs."""
 
 import math
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 
-from mmclip.safe_pickle import Builder, Stub, TensorUnpickler, UnsafePickle, check_hashable
+from mmclip.safe_pickle import Builder, Stub, TensorUnpickler, UnsafePickle
 
 STORAGES = {
     'DoubleStorage': torch.float64,
@@ -25,8 +26,19 @@ STORAGES = {
     'ComplexDoubleStorage': torch.complex128,
     'UntypedStorage': torch.uint8,
 }
-# A tensor may repeat its storage (`expand`) up to this many bytes.
-_MAX_REPEATED = 2**28
+# Others by name, for `_rebuild_tensor_v3`; no quantized ones, none of less than a byte.
+_OTHERS = (
+    'uint16 uint32 uint64 complex32 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz '
+    'float8_e8m0fnu'
+).split()
+_DTYPES = {
+    name: dtype
+    for name, dtype in vars(torch).items()
+    if isinstance(dtype, torch.dtype) and (dtype in STORAGES.values() or name in _OTHERS)
+}
+_MAX_DIMENSIONS = 64  # NumPy's limit
+_ENTRY = 128  # bytes that an entry of a container takes
+ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler'
 _NUMPY_KIND = re.compile(r'[<>=|]?([?biufcSU])(\d{0,4})')
 
 
@@ -34,18 +46,28 @@ def is_count(*values: Any) -> bool:
     return all(type(value) is int and 0 <= value < 2**62 for value in values)
 
 
+def _is_shape(shape: Any) -> bool:
+    return type(shape) is tuple and len(shape) <= _MAX_DIMENSIONS and is_count(*shape)
+
+
 def view_storage(
-    storage: Any, offset: Any, size: Any, stride: Any, metadata: Any = None
+    machine: TensorUnpickler,
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    metadata: Any = None,
 ) -> torch.Tensor | Stub:
-    """A tensor over a 1-D storage; a stub if the storage is none that is read (quantised).
+    """A tensor over a 1-D storage; a stub if the storage is none that is read (quantized).
 
     Raises:
-        UnsafePickle: the tensor reaches over its storage or repeats it without measure.
+        UnsafePickle: the tensor reaches over its storage, or all tensors together are far larger
+            than the file.
     """
     if isinstance(storage, Stub):
         return Stub(f'torch._utils._rebuild_tensor over {storage.path}', ())
-    sound = isinstance(storage, torch.Tensor) and type(size) is tuple and type(stride) is tuple
-    if not sound or len(size) != len(stride) or not is_count(offset, *size, *stride):
+    sound = isinstance(storage, torch.Tensor) and _is_shape(size) and _is_shape(stride)
+    if not sound or len(size) != len(stride) or not is_count(offset):
         raise UnsafePickle('a tensor with a damaged shape')
     numel = math.prod(size)
     if numel == 0:
@@ -53,8 +75,7 @@ def view_storage(
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if last >= storage.numel():
         raise UnsafePickle('a tensor reaches over the end of its storage')
-    if numel > storage.numel() and numel * storage.element_size() > _MAX_REPEATED:
-        raise UnsafePickle('a tensor repeats its storage without measure')
+    machine.tensors.spend(numel * storage.element_size())
     tensor = torch.as_strided(storage, size, stride, offset)
     if isinstance(metadata, dict):
         tensor = tensor.conj() if metadata.get('conj') is True else tensor
@@ -62,15 +83,17 @@ def view_storage(
     return tensor
 
 
-def _tensor(_, storage, offset, size, stride, grad=False, hooks=None, metadata=None, *__):
-    return view_storage(storage, offset, size, stride, metadata)
+def _tensor(machine, storage, offset, size, stride, grad=False, hooks=None, metadata=None, *__):
+    return view_storage(machine, storage, offset, size, stride, metadata)
 
 
-def _typed_tensor(_, storage, offset, size, stride, grad, hooks, dtype, metadata=None, *__):
+def _typed_tensor(machine, storage, offset, size, stride, grad, hooks, dtype, metadata=None, *__):
     """``_rebuild_tensor_v3``: the storage is untyped bytes."""
+    if isinstance(dtype, Stub):
+        return Stub(f'torch._utils._rebuild_tensor over {dtype.path}', ())
     if not isinstance(storage, torch.Tensor) or not isinstance(dtype, torch.dtype):
         raise UnsafePickle('a tensor without storage or dtype')
-    return view_storage(storage.view(dtype), offset, size, stride, metadata)
+    return view_storage(machine, storage.view(dtype), offset, size, stride, metadata)
 
 
 def _tensor_with_attributes(machine, function, kind, args, *_):
@@ -98,9 +121,6 @@ class Kind:
             self.order = state[1]
         # a sub-array, field names or fields
         self.odd = self.odd or any(part is not None for part in state[2:5])
-
-    def set_pickled_state(self, machine: TensorUnpickler, state: Any) -> None:
-        self.__setstate__(state)
 
     def dtype(self) -> np.dtype:
         """The dtype.
@@ -131,18 +151,11 @@ class Array(np.ndarray):
         _, shape, kind, fortran, data = state
         dtype = kind.dtype()
         data = data.encode('latin1') if isinstance(data, str) else data
-        if type(shape) is not tuple or not is_count(*shape) or not isinstance(data, bytes):
+        if not _is_shape(shape) or not isinstance(data, bytes):
             raise UnsafePickle('a damaged array')
         if math.prod(shape) * dtype.itemsize != len(data):
             raise UnsafePickle('an array whose data does not fill its shape')
         np.ndarray.__setstate__(self, (1, shape, dtype, bool(fortran), data))
-
-    def set_pickled_state(self, machine: TensorUnpickler, state: Any) -> None:
-        if type(state) is tuple and len(state) == 5 and getattr(state[2], 'odd', False):
-            self.inert = True
-        else:
-            self.__setstate__(state)
-            machine.spend(self.nbytes)
 
 
 def new_array(*_: Any) -> Array:
@@ -162,6 +175,7 @@ def new_number(kind: Any, data: Any) -> np.generic:
 
 
 def _number(machine: TensorUnpickler, kind: Any, data: Any) -> Any:
+    machine.spend(len(data) if isinstance(data, str | bytes) else 0)
     if getattr(kind, 'odd', False):
         return Stub('numpy.core.multiarray.scalar', (data,))
     return new_number(kind, data)
@@ -170,7 +184,7 @@ def _number(machine: TensorUnpickler, kind: Any, data: Any) -> Any:
 def _listed(machine: TensorUnpickler, values: Any) -> list | tuple:
     if not isinstance(values, list | tuple):
         raise UnsafePickle('a container made of something else than a list')
-    machine.spend(len(values))
+    machine.spend(_ENTRY * len(values))
     return values
 
 
@@ -178,15 +192,15 @@ def _ordered(machine, pairs=(), *_):
     result = OrderedDict()
     for pair in _listed(machine, pairs):
         key, value = _listed(machine, pair)
-        result[check_hashable(key)] = value
+        result[machine.check_key(key, len(result))] = value
     return result
 
 
 def _counter(machine, counts=None, *_):
     if not isinstance(counts or {}, dict):
         raise UnsafePickle('a counter made of something else than a dict')
-    machine.spend(len(counts or {}))
-    return dict(counts or {})
+    machine.spend(_ENTRY * len(counts or {}))
+    return Counter(counts or {})
 
 
 def _bytes(machine, data=b'', *_):
@@ -202,9 +216,24 @@ def _complex(machine, *parts):
     return complex(*parts)
 
 
-_SETS = {
-    'set': Builder(lambda m, values=(): set(map(check_hashable, _listed(m, values)))),
-    'frozenset': Builder(lambda m, values=(): frozenset(map(check_hashable, _listed(m, values)))),
+def _set(machine, values=()):
+    return machine.add_to_set(set(), _listed(machine, values))
+
+
+def _attribute(machine, owner, name, *_):
+    """``getattr`` as far as MMEngine's checkpoints need it: two functions of a scheduler."""
+    found = isinstance(owner, Stub) and owner.args is None and owner.path == ONE_CYCLE
+    if found and name in ('_annealing_cos', '_annealing_linear'):
+        from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+        return getattr(OneCycleParamScheduler, name)
+    return Stub('builtins.getattr', (owner, name))
+
+
+_BUILTINS = {
+    'set': Builder(_set),
+    'frozenset': Builder(lambda machine, *args: frozenset(_set(machine, *args))),
+    'getattr': Builder(_attribute),
     'bytes': Builder(_bytes),
     'bytearray': Builder(lambda machine, *args: bytearray(_bytes(machine, *args))),
     'complex': Builder(_complex),
@@ -215,8 +244,9 @@ _BUILDERS = {
         'defaultdict': Builder(lambda machine, *_: {}),
         'Counter': Builder(_counter),
     },
-    'builtins': _SETS,
-    '__builtin__': _SETS,
+    'builtins': _BUILTINS,
+    '__builtin__': _BUILTINS,
+    'mmengine.logging.history_buffer': {'HistoryBuffer': Builder(lambda *_: HistoryBuffer())},
     '_codecs': {'encode': Builder(_bytes)},
     'torch': {'Size': Builder(lambda machine, values=(): tuple(_listed(machine, values)))},
     'torch._utils': {
@@ -251,6 +281,40 @@ def find(module: str, name: str) -> Any:
     """The builder or value for a name in a pickle, None if it is to be a stub."""
     if module in ('torch', 'torch.storage', 'torch.cuda') and name in STORAGES:
         return STORAGES[name]
-    if module == 'torch' and isinstance(vars(torch).get(name), torch.dtype):
-        return vars(torch)[name]
+    if module == 'torch' and name in _DTYPES:
+        return _DTYPES[name]
     return _BUILDERS.get(module, {}).get(name)
+
+
+def _set_history(buffer: HistoryBuffer, state: Any) -> None:
+    """The numbers of a log; its functions (``register_statistics``) are this process's own."""
+    arrays = [state.get(name) for name in ('_log_history', '_count_history')]
+    if not all(isinstance(array, Array) and not array.inert for array in arrays):
+        raise UnsafePickle('a damaged HistoryBuffer')
+    if type(state.get('max_length')) is not int:
+        raise UnsafePickle('a damaged HistoryBuffer')
+    buffer.max_length = state['max_length']
+    buffer._log_history, buffer._count_history = (array.view(np.ndarray) for array in arrays)
+
+
+def set_state(machine: TensorUnpickler, target: Any, state: Any) -> None:
+    """What ``__setstate__`` does, for what this module builds.
+
+    Raises:
+        UnsafePickle: the object takes no state, or the state is damaged.
+    """
+    if isinstance(target, Array):
+        if type(state) is tuple and len(state) == 5 and getattr(state[2], 'odd', False):
+            target.inert = True
+        else:
+            machine.spend(len(state[4]) if isinstance(state[4], str | bytes) else 0)
+            target.__setstate__(state)
+    elif isinstance(target, Kind):
+        target.__setstate__(state)
+    elif isinstance(target, HistoryBuffer) and isinstance(state, dict):
+        _set_history(target, state)
+    elif type(target) is OrderedDict:  # of the attributes, a state dict's versions are kept
+        if isinstance(state, dict) and isinstance(state.get('_metadata'), dict):
+            target._metadata = state['_metadata']
+    else:
+        raise UnsafePickle(f'a state for a {type(target).__name__}')

@@ -3,21 +3,22 @@
 A pickle is a small program that names functions and calls them. :class:`TensorUnpickler` runs it on
 a machine of its own with a short list of instructions. A name is looked up in one table of builders
 (:mod:`mmclip.safe_builders`); every other name becomes an inert :class:`Stub` that records what it
-was given. There is no way from the file to Python's own classes, functions or attributes, and what
-the builders copy is bounded by the size of the file.
+was given. There is no way from the file to Python's own classes, functions or attributes. Memory
+and time are bounded by the size of the file: every instruction that makes more than it is long, and
+every look at a key, is paid for out of a :class:`Budget`.
 """
 
 import pickle
 import pickletools
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
 Shared = Callable[[tuple], Any]
-_KEYS = (str, bytes, int, float, complex, frozenset, type(None), np.generic, torch.dtype)
+_KEYS = (int, float, type(None), np.generic, torch.dtype)
 _LITERALS = frozenset(
     'INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING '
     'UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 '
@@ -25,6 +26,13 @@ _LITERALS = frozenset(
 )
 _CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': ()}
 _TUPLES = {'TUPLE1': 1, 'TUPLE2': 2, 'TUPLE3': 3}
+# Bytes of memory that instructions of a few bytes take.
+_COSTS = {
+    **dict(MARK=64, MEMOIZE=72, TUPLE=56, TUPLE1=56, TUPLE2=64, TUPLE3=72),
+    **dict(LIST=64, EMPTY_LIST=96, DICT=240, EMPTY_DICT=240, FROZENSET=224, EMPTY_SET=224),
+    **dict(GLOBAL=128, STACK_GLOBAL=128, INST=512, BINPERSID=256),
+    **dict.fromkeys(('REDUCE', 'NEWOBJ', 'NEWOBJ_EX', 'OBJ'), 384),
+}
 
 
 class UnsafePickle(pickle.UnpicklingError, ValueError):
@@ -63,15 +71,25 @@ class Builder:
         self.function = function
 
 
-def check_hashable(key: Any, depth: int = 0) -> Any:
-    """``key`` if it may become a key: deep tuples would overflow the interpreter's stack."""
-    if isinstance(key, (*_KEYS, Stub)):
-        return key
-    if type(key) is tuple and depth < 4 and len(key) < 64:
-        for part in key:
-            check_hashable(part, depth + 1)
-        return key
-    raise UnsafePickle(f'a {type(key).__name__} as a key')
+class Budget:
+    """What a file may still ask for.
+
+    Args:
+        left: Bytes, or steps that cost as much.
+    """
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def spend(self, amount: int) -> None:
+        """Pay.
+
+        Raises:
+            UnsafePickle: the file asks for more than any honest one of its size.
+        """
+        self._left -= amount
+        if self._left < 0:
+            raise UnsafePickle('it unfolds into far more than its own size')
 
 
 class TensorUnpickler:
@@ -79,9 +97,12 @@ class TensorUnpickler:
 
     Args:
         stream: Holds the pickle; read up to its end mark and no further.
-        size: Bytes of the file, the measure of what builders may copy.
+        size: Bytes of the pickle, the measure of what it may unfold into.
         find: From (module, name) to a value, a :class:`Builder`, or None for a stub.
+        set_state: Called with (machine, object, state) for what is no stub.
         load_shared: Resolves persistent ids; None refuses them.
+        file_size: Bytes of the file with all its storages, the measure of what its tensors may come
+            to if each is given memory of its own.
     """
 
     def __init__(
@@ -90,20 +111,37 @@ class TensorUnpickler:
         *,
         size: int,
         find: Callable[[str, str], Any],
+        set_state: Callable[['TensorUnpickler', Any, Any], None],
         load_shared: Shared | None = None,
+        file_size: int | None = None,
     ) -> None:
-        self._stream, self._find, self._load_shared = stream, find, load_shared
-        self._budget = 8 * size + 2**16
+        self._stream, self._find, self._set_state = stream, find, set_state
+        self._load_shared = load_shared
+        self.spend = Budget(32 * size + 2**20).spend
+        self.tensors = Budget(8 * (size if file_size is None else file_size) + 2**28)
 
-    def spend(self, elements: int) -> None:
-        """Account for what a builder copies.
+    def check_key(self, key: Any, others: int, depth: int = 0) -> Any:
+        """``key`` if it may become a key of a container that has ``others``.
 
-        Raises:
-            UnsafePickle: the pickle copies more than any honest one of its size.
+        A file can choose numbers that all have one hash, and tuples that are long to hash; deep
+        ones overflow the interpreter's stack. Text is hashed with a secret.
         """
-        self._budget -= elements
-        if self._budget < 0:
-            raise UnsafePickle('it unfolds into far more than its own size')
+        if isinstance(key, str | bytes) or (type(key) is int and -(2**31) < key < 2**31):
+            self.spend(64 if depth else 0)
+        elif isinstance(key, (*_KEYS, Stub)):
+            self.spend(64 + others)
+        elif type(key) is tuple and depth < 4 and len(key) < 64:
+            self.spend(64 + others)
+            for part in key:
+                self.check_key(part, others, depth + 1)
+        else:
+            raise UnsafePickle(f'a {type(key).__name__} as a key')
+        return key
+
+    def add_to_set(self, target: set, values: Iterable) -> set:
+        for value in values:
+            target.add(self.check_key(value, len(target)))
+        return target
 
     def load(self) -> Any:
         """Run the pickle.
@@ -117,6 +155,8 @@ class TensorUnpickler:
         self._memo: dict[int, Any] = {}
         for opcode, argument, _ in pickletools.genops(self._stream):
             name = opcode.name
+            if name in _COSTS:
+                self.spend(_COSTS[name])
             if name in _LITERALS:
                 self._stack.append(argument)
             elif name in _CONSTANTS:
@@ -199,7 +239,7 @@ class TensorUnpickler:
         self._stack.append(taken)
 
     def _do_frozenset(self, _: None) -> None:
-        taken = frozenset(map(check_hashable, self._pop_to_mark()))
+        taken = frozenset(self.add_to_set(set(), self._pop_to_mark()))
         self._stack.append(taken)
 
     def _do_dict(self, _: None) -> None:
@@ -227,7 +267,7 @@ class TensorUnpickler:
         if type(target) is list:
             target.extend(values)
         elif type(target) is set:
-            target.update(map(check_hashable, values))
+            self.add_to_set(target, values)
         elif isinstance(target, Stub):
             target.items.extend(values)
         else:
@@ -236,8 +276,9 @@ class TensorUnpickler:
     def _set_items(self, values: list) -> None:
         target = self._stack[-1]
         pairs = zip(values[::2], values[1::2], strict=True)
-        if type(target) in (dict, OrderedDict):
-            target.update((check_hashable(key), value) for key, value in pairs)
+        if type(target) in (dict, OrderedDict, Counter):
+            for key, value in pairs:
+                target[self.check_key(key, len(target))] = value
         elif isinstance(target, Stub):
             target.items.extend(pairs)
         else:
@@ -247,6 +288,7 @@ class TensorUnpickler:
     def _name(self, module: Any, name: Any) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise UnsafePickle('a name that is no text')
+        self.spend(len(module) + len(name))
         found = self._find(module, name)
         self._stack.append(Stub(f'{module}.{name}') if found is None else found)
 
@@ -291,10 +333,8 @@ class TensorUnpickler:
         target = self._stack[-1]
         if isinstance(target, Stub):
             target.state = state
-        elif hasattr(target, 'set_pickled_state'):  # the builders' own classes
-            target.set_pickled_state(self, state)
-        elif type(target) is not OrderedDict:  # attributes of a dict are dropped
-            raise UnsafePickle(f'a state for a {type(target).__name__}')
+        else:
+            self._set_state(self, target, state)
 
     def _do_binpersid(self, _: None) -> None:
         identity = self._stack.pop()

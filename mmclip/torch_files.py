@@ -10,10 +10,10 @@ import torch
 
 from mmclip import safe_builders
 from mmclip.safe_pickle import Stub, TensorUnpickler, UnsafePickle
+from mmclip.zip_files import open_zip, read_entry
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _CHUNK = 2**24
-_MAX_TEXT = 2**28  # bytes of a compressed entry that is no tensor
 
 
 class _Bounded:
@@ -28,14 +28,24 @@ class _Bounded:
             raise EOFError('the file is shorter than it says')
         return self._stream.read(count)
 
-    def unpickle(self, load_shared: Any = None) -> Any:
+    def unpickle(self, load_shared: Any = None, file_size: int | None = None) -> Any:
         return TensorUnpickler(
-            self, size=self.size, find=safe_builders.find, load_shared=load_shared
+            self,
+            size=self.size,
+            find=safe_builders.find,
+            set_state=safe_builders.set_state,
+            load_shared=load_shared,
+            file_size=file_size,
         ).load()
 
 
 def _fill(data: torch.Tensor, stream: BinaryIO) -> torch.Tensor:
     """Read a tensor's bytes from a stream, with no copy of the whole beside it."""
+    if data.is_meta:
+        stream.seek(data.numel(), io.SEEK_CUR)
+        return data
+    if data.device.type != 'cpu':
+        return data.copy_(_fill(torch.empty_like(data, device='cpu'), stream))
     view, done = memoryview(data.numpy()), 0
     while done < len(view):
         step = stream.readinto(view[done : done + _CHUNK])
@@ -63,7 +73,7 @@ class _Storages:
             raise UnsafePickle('a reference to something that is no storage')
         _, dtype, key, _, numel, *view = identity
         if isinstance(dtype, Stub):
-            return Stub(dtype.path, ())  # quantised: not read
+            return Stub(dtype.path, ())  # quantized: not read
         if not isinstance(dtype, torch.dtype) or not isinstance(key, str | int):
             raise UnsafePickle('a storage without dtype or key')
         if not safe_builders.is_count(numel):
@@ -86,15 +96,29 @@ class _Storages:
 
 
 class Archive:
-    """A torch file since 1.6, or a TorchScript archive: a zip of a pickle and raw storages."""
+    """A torch file since 1.6, or a TorchScript archive: a zip of a pickle and raw storages.
+
+    Raises:
+        Exception: of any kind if the file is damaged, or none that torch writes.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._zip = zipfile.ZipFile(path)
-        self._size = path.stat().st_size
-        pickles = [n for n in self._zip.namelist() if n.count('/') == 1 and '/data.pkl' in n]
-        if len(pickles) != 1:
+        self._zip, self._size = open_zip(path), path.stat().st_size
+        names = self._zip.namelist()
+        self._root = names[0].split('/')[0] if names else ''
+        if f'{self._root}/data.pkl' not in names:
             raise ValueError('a zip archive that torch did not write')
-        self._root = pickles[0].split('/')[0]
+        unpacked = 0
+        for info in self._zip.infolist():
+            if info.compress_type != zipfile.ZIP_STORED:
+                unpacked += info.file_size
+                if not info.filename.startswith(f'{self._root}/code/'):
+                    raise ValueError(
+                        f'{info.filename} is compressed, which torch never does: unpack the file '
+                        'and pack it without compression (zip -0)'
+                    )
+        if unpacked > 8 * self._size + 2**20:
+            raise ValueError('its code unfolds into far more than its own size')
         self._kept: dict[str, dict[str, set[str]]] = {}
 
     def _text(self, name: str) -> bytes | None:
@@ -102,23 +126,32 @@ class Archive:
             info = self._zip.getinfo(f'{self._root}/{name}')
         except KeyError:
             return None
-        if info.file_size > (self._size if info.compress_type == 0 else _MAX_TEXT):
-            raise ValueError(f'{name} is too large')
-        return self._zip.read(info)
+        return read_entry(self._zip, info)
 
-    def _storage(self, key: str, count: int) -> torch.Tensor:
-        info = self._zip.getinfo(f'{self._root}/data/{key}')
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size < count:
-            raise ValueError(f'storage {key} is compressed or cut off')
-        with self._zip.open(info) as stream:
-            return _fill(torch.empty(info.file_size, dtype=torch.uint8), stream)
-
-    def read(self) -> Any:
+    def read(self, device: str | torch.device = 'cpu') -> Any:
+        """The content, with its tensors on a device; on ``meta`` no storage is read."""
         if self._text('byteorder') not in (None, b'little'):
             raise ValueError('it was written on a big-endian machine')
+
+        def load(key: str, count: int) -> torch.Tensor:
+            info = self._zip.getinfo(f'{self._root}/data/{key}')
+            if info.file_size < count:
+                raise ValueError(f'storage {key} is cut off')
+            data = torch.empty(info.file_size, dtype=torch.uint8, device=device)
+            if data.is_meta:
+                return data
+            with self._zip.open(info) as stream:
+                return _fill(data, stream)
+
         data = self._text('data.pkl')
         stream = _Bounded(io.BytesIO(data), len(data))
-        return stream.unpickle(_Storages(self._size, self._storage))
+        return stream.unpickle(_Storages(self._size, load), self._size)
+
+    def verify(self) -> None:
+        """Compare every entry with its check sum."""
+        broken = self._zip.testzip()
+        if broken:
+            raise ValueError(f'the check sum of {broken} is wrong')
 
     def state_names(self, module: str) -> set[str] | None:
         """Parameters and buffers of a TorchScript class, None if its code is not there."""
@@ -136,31 +169,38 @@ class Archive:
         return self._kept[folder].get(name)
 
 
-def read_legacy(path: Path) -> Any:
-    """Files of torch < 1.6: three header pickles, the object, the storage keys, the storages."""
+def read_legacy(path: Path, device: str | torch.device = 'cpu') -> Any:
+    """Files of torch < 1.6: three header pickles, the object, the storage keys, the storages.
+
+    Args:
+        path: The file, or one of a single pickle.
+        device: Where the tensors go; on ``meta`` no storage is read.
+    """
     size = path.stat().st_size
     with path.open('rb') as stream:
         source = _Bounded(stream, size)
         first = source.unpickle()
-        if first != _LEGACY_MAGIC:
+        if type(first) is not int or first != _LEGACY_MAGIC:
             if stream.read(1):
                 raise ValueError('neither a torch file nor a single pickle')
             return first
         source.unpickle()  # protocol version
         if source.unpickle().get('little_endian') is False:
             raise ValueError('it was written on a big-endian machine')
-        storages = _Storages(size, lambda key, count: torch.empty(count, dtype=torch.uint8))
+        storages = _Storages(
+            size, lambda key, count: torch.empty(count, dtype=torch.uint8, device=device)
+        )
         result = source.unpickle(storages)
         missing, widths = set(storages.loaded), storages.widths
         for key in source.unpickle():
-            if str(key) not in storages.loaded:
-                raise ValueError('a storage of a kind that is not read, e.g. quantised')
-            storage = storages.loaded[str(key)]
+            storage = storages.loaded.get(str(key)) if isinstance(key, str | int) else None
+            if storage is None:
+                raise ValueError('a storage of a kind that is not read, e.g. quantized')
             numel = int.from_bytes(source.read(8), 'little')
             if numel * widths[str(key)] != storage.numel():
                 raise ValueError('a storage of another size than announced')
             _fill(storage, stream)
             missing.discard(str(key))
-        if missing:
-            raise EOFError('a storage is missing')
+        if missing or stream.tell() > size:
+            raise EOFError('a storage is missing or cut off')
         return result

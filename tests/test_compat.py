@@ -20,6 +20,7 @@ from mmengine.runner import Runner, load_checkpoint
 from torch import nn
 
 from mmclip import compat
+from mmclip.checkpoint import read_training_checkpoint
 from mmclip.import_hook import after_import
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -233,9 +234,10 @@ def test_the_dialect_is_right(tmp_path):
 def test_hostile_checkpoints_are_refused(tmp_path, name):
     mark = tmp_path / 'mark'
     path = write(hostile(mark)[name], tmp_path / 'bad.pth')
-    for load in (torch.load, lambda path: load_checkpoint(nn.Linear(1, 1), str(path))):
-        with pytest.raises((pickle.UnpicklingError, TypeError), match=REFUSALS):
-            load(path)
+    with pytest.raises((pickle.UnpicklingError, TypeError), match=REFUSALS):
+        torch.load(path)
+    with pytest.raises(ValueError, match='bad.pth'):
+        load_checkpoint(nn.Linear(1, 1), str(path))
     assert not mark.exists()
 
 
@@ -244,13 +246,95 @@ def test_downloads_are_read_as_weights_only(tmp_path, mmengine_checkpoint):
 
     mark = tmp_path / 'mark'
     write(hostile(mark)['os.system'], tmp_path / 'bad.pth')
-    with pytest.raises(pickle.UnpicklingError, match='os|posix'):
+    with pytest.raises(ValueError, match='bad.pth holds no named tensors'):
         checkpoint.load_url(f'file://{tmp_path}/bad.pth', model_dir=str(tmp_path / 'cache'))
     assert not mark.exists()
     good = checkpoint.load_url(
         f'file://{mmengine_checkpoint}', model_dir=str(tmp_path / 'cache'), progress=False
     )
     assert 'state_dict' in good
+
+
+def test_a_registered_statistic_does_not_lock_the_checkpoint(tmp_path, mmengine_checkpoint):
+    """Its function is a name in the file: the numbers are read, the function is not looked up."""
+    content = torch.load(mmengine_checkpoint)
+    mark = tmp_path / 'mark'
+    table = HistoryBuffer._statistics_methods
+    before = dict(table)
+    try:
+        table['user'] = os.system
+        table['call'] = _Call(f'touch {mark}')
+        torch.save(content, tmp_path / 'iter_3.pth')
+    finally:
+        table.clear()
+        table.update(before)
+    read = load_checkpoint(Tiny(), str(tmp_path / 'iter_3.pth'))
+    history = read['message_hub']['log_scalars']['train/loss']
+    expected = content['message_hub']['log_scalars']['train/loss']
+    assert type(history) is HistoryBuffer and (history.data[0] == expected.data[0]).all()
+    assert history.mean() == expected.mean() and table == before
+    assert not mark.exists()
+    resumed = runner(tmp_path / 'go', resume=True, load_from=str(tmp_path / 'iter_3.pth'))
+    resumed.train()
+    assert resumed.iter == 6
+
+
+class _Call:
+    """Pickles as a call of ``os.system``."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def test_one_reader_keeps_what_mmengine_resumes(mmengine_checkpoint):
+    """Containers, numbers and versions are those of ``torch.load``."""
+
+    def compare(ours, theirs):
+        assert type(ours) is type(theirs)
+        if isinstance(theirs, dict):
+            assert list(ours) == list(theirs)
+            for key in theirs:
+                compare(ours[key], theirs[key])
+        elif isinstance(theirs, list | tuple):
+            assert len(ours) == len(theirs)
+            for pair in zip(ours, theirs, strict=True):
+                compare(*pair)
+        elif isinstance(theirs, HistoryBuffer):
+            assert all((a == b).all() for a, b in zip(ours.data, theirs.data, strict=True))
+        elif isinstance(theirs, torch.Tensor):
+            assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+        else:
+            assert ours == theirs
+
+    theirs = torch.load(mmengine_checkpoint)
+    ours = read_training_checkpoint(mmengine_checkpoint)
+    compare(ours, theirs)
+    assert ours['state_dict']._metadata == theirs['state_dict']._metadata
+    assert ours['state_dict']._metadata['norm'] == {'version': 2}
+
+
+@pytest.mark.parametrize('part', ['optimizer', 'message_hub'])
+def test_a_foreign_object_in_the_state_of_a_run_is_an_error(tmp_path, part):
+    state = {'state_dict': {'weight': torch.ones(1)}, part: {'x': [Path('y')]}}
+    torch.save(state, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=f'a.pth: {part} holds .*Path.*write_state_dict'):
+        load_checkpoint(nn.Linear(1, 1), str(tmp_path / 'a.pth'))
+    torch.save({**state, part: {}, 'hyper_parameters': Path('y')}, tmp_path / 'a.pth')
+    assert load_checkpoint(nn.Linear(1, 1, bias=False), str(tmp_path / 'a.pth'))[part] == {}
+
+
+def test_mmengine_loads_the_older_format(tmp_path, mmengine_checkpoint):
+    old = tmp_path / 'old.pth'
+    torch.save(torch.load(mmengine_checkpoint), old, _use_new_zipfile_serialization=False)
+    assert not zipfile.is_zipfile(old)
+    resumed = runner(tmp_path / 'go', resume=True, load_from=str(old))
+    resumed.train()
+    expected = torch.load(mmengine_checkpoint.with_name('iter_6.pth'))['state_dict']
+    actual = torch.load(tmp_path / 'go' / 'iter_6.pth')['state_dict']
+    assert all(torch.equal(actual[name], value) for name, value in expected.items())
 
 
 # Acting after an import.
@@ -517,6 +601,7 @@ import json, os, sys
 import torch, torch.distributed as dist
 import mmclip
 from mmclip import compat
+from mmclip.checkpoint import read_training_checkpoint
 from mmengine import Config
 from mmengine.runner import FlexibleRunner, Runner
 from mmengine.model import BaseModel

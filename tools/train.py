@@ -37,6 +37,9 @@ def parse_args() -> argparse.Namespace:
 def set_start(cfg, resume: str | None) -> None:
     """Where the run starts: anew, from ``load_from``, or where an earlier one was cut off."""
     if resume is None and not cfg.get('resume'):
+        start = cfg.get('load_from')
+        if start and ':' not in start:
+            resume_point.check(Path(start).expanduser())
         return
     if resume in (None, 'auto'):
         own = cfg.get('load_from') if resume is None else None
@@ -45,7 +48,7 @@ def set_start(cfg, resume: str | None) -> None:
         found = Path(resume)
     cfg.resume = found is not None
     if found is not None:
-        resume_point.check(found)
+        resume_point.check(found, resume=True)
         cfg.load_from = str(found)
 
 

@@ -1,26 +1,29 @@
 """Finds the checkpoint that a run goes on from and makes sure that it is whole."""
 
-import zipfile
+import functools
 from pathlib import Path
 
 from mmclip import whole_files
+from mmclip.checkpoint import read_outline, read_training_checkpoint
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint (a file, or a folder of files), or None."""
-    files = sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
-    if not files:
-        return 'the folder is empty'
+    """What is wrong with a checkpoint (a file, or a folder of files), or None.
+
+    A file is whole if :mod:`mmclip.checkpoint` reads it and its check sums, if it has any, agree.
+    """
+    files, read = [path], functools.partial(read_training_checkpoint, device='meta')
+    if path.is_dir():
+        files = sorted(p for p in path.rglob('*') if p.is_file())
+        if not files:
+            return 'the folder is empty'
+        files = [file for file in files if file.suffix in ('.pth', '.pt')]
+        read = read_outline  # a rank's part may hold its own kinds of objects
     for file in files:
-        if file.suffix not in ('.pth', '.pt'):
-            continue
         try:
-            with zipfile.ZipFile(file) as archive:
-                broken = archive.testzip()
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
-            return f'{file.name}: {error}'
-        if broken:
-            return f'{file.name}: the check sum of {broken} is wrong'
+            read(file, verify=True)
+        except (ValueError, OSError) as error:
+            return f'{file.name}: {error.__cause__ or error}'
     return None
 
 
@@ -45,8 +48,22 @@ def find(work_dir: Path) -> Path | None:
     return next(iter(_newest_first(work_dir)), None)
 
 
-def check(path: Path) -> None:
+def _check_resumable(path: Path) -> None:
+    content = read_outline(path)
+    for part in ('meta', 'message_hub'):
+        if not isinstance(content, dict) or not isinstance(content.get(part), dict):
+            raise ValueError(
+                f'{path} holds weights alone (it has no {part!r}), so no run can go on from it; to '
+                f'start a new run from its weights: --cfg-options load_from={path}'
+            )
+
+
+def check(path: Path, *, resume: bool = False) -> None:
     """Raise if a checkpoint is missing or damaged.
+
+    Args:
+        path: A file, or a folder of files.
+        resume: Whether a run is to go on from it, for which weights alone are not enough.
 
     Raises:
         FileNotFoundError: there is none.
@@ -56,6 +73,8 @@ def check(path: Path) -> None:
         raise FileNotFoundError(f'the checkpoint {path} does not exist')
     wrong = damage(path)
     if wrong is None:
+        if resume and path.is_file():
+            _check_resumable(path)
         return
     others = (other for other in _newest_first(path.parent) if other.name != path.name)
     previous = next((other for other in others if damage(other) is None), None)
