@@ -41,7 +41,8 @@ def _is_safetensors(path: Path) -> bool:
 
 def _read(path: Path) -> tuple[Any, Archive | None]:
     if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist')
+        what = 'is a folder or a pipe, not a file' if path.exists() else 'does not exist'
+        raise FileNotFoundError(f'checkpoint {path} {what}')
     try:
         if path.suffix == '.safetensors' or _is_safetensors(path):
             return safetensors.torch.load_file(path), None

@@ -24,6 +24,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer
 
+from mmclip.checkpoint_errors import name_unreadable_checkpoints
 from mmclip.import_hook import after_import
 from mmclip.safe_builders import Array, Kind, new_array, new_number
 from mmclip.safe_pickle import Stub
@@ -37,6 +38,7 @@ def apply() -> None:
     allow_mmengine_checkpoints()
     after_import('mmengine.runner.checkpoint', download_weights_only)
     after_import('mmengine.runner.checkpoint', read_safetensors)
+    after_import('mmengine.runner.checkpoint', name_unreadable_checkpoints)
     after_import('mmaction.utils.dependency', switch_vindlu_off)
     if not any(isinstance(finder, _MissingDRN) for finder in sys.meta_path):
         sys.meta_path.append(_MissingDRN())
@@ -235,7 +237,7 @@ def init_cpu_process_group(launcher: str, *, timeout: float | None = None) -> bo
     Returns:
         Whether the group was started here; not with an accelerator, nor twice.
     """
-    if launcher == 'none' or get_device() != 'cpu' or torch.distributed.is_initialized():
+    if launcher == 'none' or torch.distributed.is_initialized():
         return False
     if launcher == 'slurm':
         names = {
@@ -257,6 +259,8 @@ def init_cpu_process_group(launcher: str, *, timeout: float | None = None) -> bo
             f'launcher: {launcher!r} needs the environment variables {", ".join(missing)}; start '
             'with tools/dist_train.sh (pytorch), tools/slurm_train.sh (slurm) or mpirun (mpi)'
         )
+    if get_device() != 'cpu':
+        return False
     os.environ.update({name: os.environ[source] for name, source in names.items()})
     if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
         hosts = subprocess.run(
