@@ -47,8 +47,9 @@ def _format(path: Path) -> str:
 def _read(
     path: Path, device: str | torch.device = 'cpu', *, verify: bool = False
 ) -> tuple[Any, Archive | None]:
-    if not path.is_file():  # a FIFO would be waited for
-        raise FileNotFoundError(f'checkpoint {path} does not exist or is not a file')
+    if not path.is_file():  # a pipe would be waited for
+        what = 'is a folder or a pipe, not a file' if path.exists() else 'does not exist'
+        raise FileNotFoundError(f'checkpoint {path} {what}')
     try:
         kind = _format(path)
         if kind == 'safetensors' and str(device) == 'meta':

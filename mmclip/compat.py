@@ -242,7 +242,7 @@ def init_cpu_process_group(launcher: str, *, timeout: float | None = None) -> bo
     Returns:
         Whether the group was started here; not with an accelerator, nor twice.
     """
-    if launcher == 'none' or get_device() != 'cpu' or torch.distributed.is_initialized():
+    if launcher == 'none' or torch.distributed.is_initialized():
         return False
     if launcher == 'slurm':
         names = {
@@ -264,6 +264,8 @@ def init_cpu_process_group(launcher: str, *, timeout: float | None = None) -> bo
             f'launcher: {launcher!r} needs the environment variables {", ".join(missing)}; start '
             'with tools/dist_train.sh (pytorch), tools/slurm_train.sh (slurm) or mpirun (mpi)'
         )
+    if get_device() != 'cpu':
+        return False
     os.environ.update({name: os.environ[source] for name, source in names.items()})
     if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
         hosts = subprocess.run(

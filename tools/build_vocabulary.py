@@ -15,7 +15,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ import torch.nn.functional as F
 from rich.console import Console
 
 import mmclip  # noqa: F401  applies the remedies for the installed stack
+from mmclip import user_errors
 from mmclip.checkpoint import read_state_dict
 from mmclip.models.common.class_names import class_names
 from mmclip.models.common.prompts import PROMPT_SETS
@@ -154,7 +154,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'build_vocabulary: {error}')
+    user_errors.run(main)

@@ -15,13 +15,13 @@ does not know are an error that lists them.
 
 import argparse
 import importlib
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
 import mmclip
+from mmclip import user_errors
 from mmclip.checkpoint import read_state_dict, write_state_dict
 
 _MODELS = Path(mmclip.__file__).parent / 'models'
@@ -89,15 +89,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('dst')
     parser.add_argument('--prefix', help='OLD=NEW: keep keys below OLD, put them below NEW')
     options = parser.parse_args(arguments)
-    try:
-        state = convert_file(options.method, options.src, options.dst, options.prefix)
-    except (ValueError, FileNotFoundError) as error:
-        print(f'convert_checkpoint: {error}', file=sys.stderr)
-        return 1
+    state = convert_file(options.method, options.src, options.dst, options.prefix)
     numbers = sum(value.numel() for value in state.values())
     print(f'{len(state)} tensors, {numbers / 1e6:.1f} M numbers -> {options.dst}')
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    user_errors.run(main)

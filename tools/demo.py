@@ -5,7 +5,6 @@
 """
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import cv2
 from mmengine.structures import BaseDataElement
 
+from mmclip import user_errors
 from mmclip.apis import OpenVocabInferencer
 from mmclip.datasets.segmentation import label_list
 from mmclip.models.common.class_names import class_names, known_vocabularies
@@ -30,7 +30,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--classes',
         help="words to look for, 'a,b,c', a file of them (.txt, one per line), or a known "
-        f"vocabulary ({', '.join(known_vocabularies())}); by default the checkpoint's classes",
+        f'vocabulary ({", ".join(known_vocabularies())}); by default the classes '
+        'that the checkpoint was trained on',
     )
     parser.add_argument('--prompts', help="template set, or a sentence such as 'a photo of a {}'")
     parser.add_argument(
@@ -52,6 +53,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='GroupViT: also a picture NAME_groups.png of its groups',
     )
     parser.add_argument('--device', help="'cpu', 'cuda:1', ...; by default the accelerator")
+    parser.add_argument(
+        '--allow-mismatch',
+        action='store_true',
+        help='go on with a checkpoint that lacks weights of the model or has others',
+    )
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at once')
     parser.add_argument('--montage', metavar='FILE', help='all drawn pictures as one')
     parser.add_argument('--columns', type=int, default=3, help='pictures per row of the montage')
@@ -114,7 +120,9 @@ def set_grouping(model: Any, words: Sequence[str], args: argparse.Namespace) -> 
 def run(args: argparse.Namespace) -> None:
     examples = read_examples(args.examples)
     classes = read_classes(args.classes)
-    detect = OpenVocabInferencer(args.config, args.checkpoint, args.device)
+    detect = OpenVocabInferencer(
+        args.config, args.checkpoint, args.device, allow_mismatch=args.allow_mismatch
+    )
     words = class_names(classes) if classes is not None else detect.default_classes
     set_grouping(detect.model, words, args)
     results = detect(
@@ -143,11 +151,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    try:
-        run(parse_args(argv))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    run(parse_args(argv))
 
 
 if __name__ == '__main__':
-    main()
+    user_errors.run(main)

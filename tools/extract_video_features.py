@@ -11,15 +11,14 @@ has no vector, unless --strict.
 """
 
 import argparse
-import os
-import sys
 import time
 from pathlib import Path
 
 import torch
 
+from mmclip import user_errors
 from mmclip.apis.video_search import VideoSearcher, list_videos
-from mmclip.engine.job_place import job_place
+from mmclip.engine.job_place import job_device, job_place
 from mmclip.models.clip4clip.feature_store import DTYPES, fill_store, missing_shards, open_store
 
 
@@ -37,6 +36,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add('--batch-size', type=int, default=16, help='videos at once')
     add('--workers', type=int, default=2, help='processes that decode')
     add('--device', help='default: the accelerator of this process, if any')
+    add(
+        '--allow-mismatch',
+        action='store_true',
+        help='go on with a checkpoint that lacks weights of the model or has others',
+    )
     add('--strict', action='store_true', help='a video that cannot be read is an error')
     options = parser.parse_args(arguments)
     if min(options.videos_per_shard, options.batch_size) < 1 or options.workers < 0:
@@ -44,18 +48,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _device(options: argparse.Namespace) -> str:
-    if options.device or not torch.cuda.is_available():
-        return options.device or 'cpu'
-    local = os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0))
-    return f'cuda:{int(local) % torch.cuda.device_count()}'
-
-
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     place = job_place()
     videos = list_videos(options.videos)
-    searcher = VideoSearcher(options.config, options.checkpoint, _device(options))
+    searcher = VideoSearcher(
+        options.config, options.checkpoint, job_device(options.device), options.allow_mismatch
+    )
     meta = dict(searcher.identity(), dtype=options.dtype)
     meta = open_store(options.out, videos, meta, per_shard=options.videos_per_shard)
     started, done, lost = time.perf_counter(), 0, 0
@@ -83,7 +82,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'extract_video_features: {error}')
+    user_errors.run(main)

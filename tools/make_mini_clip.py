@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from mmclip import user_errors
 from mmclip.checkpoint import read_checkpoint, read_state_dict, write_state_dict
 from mmclip.datasets.mini_world.world import COLOURS, SHAPES, SPLITS, TEXTURES
 from mmclip.datasets.transforms.clip_image import resize_crop
@@ -139,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    user_errors.run(main)

@@ -8,6 +8,7 @@ Parts that are there already are left alone; an interrupted run leaves no half-m
 import argparse
 import sys
 
+from mmclip import user_errors
 from mmclip.datasets.mini_world.make import PARTS, make, verify
 
 
@@ -34,11 +35,8 @@ def main() -> None:
             sys.exit(f'damaged or missing: {folders}; delete what is there and make it again')
         print('all parts are whole')
         return
-    try:
-        make(args.out, parts=args.parts, seed=args.seed, scale=args.scale, processes=args.processes)
-    except ValueError as error:
-        sys.exit(str(error))
+    make(args.out, parts=args.parts, seed=args.seed, scale=args.scale, processes=args.processes)
 
 
 if __name__ == '__main__':
-    main()
+    user_errors.run(main)

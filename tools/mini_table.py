@@ -51,7 +51,7 @@ import yaml
 from filelock import FileLock, Timeout
 from mmengine.config import Config, DictAction
 
-from mmclip import config_path
+from mmclip import config_path, user_errors
 from mmclip.whole_files import write_text
 
 TOOLS = Path(__file__).resolve().parent
@@ -387,4 +387,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    user_errors.run(main)

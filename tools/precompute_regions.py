@@ -17,8 +17,6 @@ neither on the number of processes nor on interruptions. --dry-run prints how lo
 """
 
 import argparse
-import os
-import sys
 import time
 from pathlib import Path
 
@@ -26,7 +24,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmclip.engine.job_place import job_place
+from mmclip import user_errors
+from mmclip.engine.job_place import job_device, job_place
 from mmclip.models.common.clip_loading import clip_preprocess
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.vild.crops import CropRule, encode_crops
@@ -55,8 +54,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     source = parser.add_argument_group('boxes: a file, or a detector')
     source.add_argument('--boxes', help='file of boxes')
     source.add_argument('--allow-empty', action='store_true', help='pictures may lack in --boxes')
-    source.add_argument('--config', help='config of a detector')
+    source.add_argument('--config', help="config of a detector, a file or a name of mmclip's")
     source.add_argument('--checkpoint', help='its weights')
+    source.add_argument(
+        '--allow-mismatch',
+        action='store_true',
+        help='go on with a checkpoint that lacks weights of the model or has others',
+    )
     source.add_argument('--output', choices=('auto', 'rpn', 'detections'), default='auto')
     add('--max-regions', type=int, default=300, help='per picture, the best scored')
     add('--min-size', type=float, default=0, help='pixels that both sides must exceed')
@@ -81,21 +85,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _device(options: argparse.Namespace, place: tuple[int, int]) -> str:
-    if options.device:
-        return options.device
-    if not torch.cuda.is_available():
-        return 'cpu'
-    local = os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0))
-    return f'cuda:{int(local) % torch.cuda.device_count()}'
-
-
 def _box_source(options: argparse.Namespace, device: str) -> FileBoxes | DetectorBoxes:
     limits = dict(limit=options.max_regions, min_size=options.min_size)
     if options.boxes:
         return FileBoxes(options.boxes, allow_empty=options.allow_empty, **limits)
     return DetectorBoxes(
-        options.config, options.checkpoint, device=device, output=options.output, **limits
+        options.config,
+        options.checkpoint,
+        device=device,
+        output=options.output,
+        allow_mismatch=options.allow_mismatch,
+        **limits,
     )
 
 
@@ -143,7 +143,7 @@ def dry_run(options, pictures, boxes, clip, rule, encoder, place) -> None:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     place = job_place()
-    device = _device(options, place)
+    device = job_device(options.device)
     if device == 'cpu':
         torch.set_num_threads(options.threads)
     torch.backends.cudnn.deterministic = True
@@ -233,7 +233,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'precompute_regions: {error}')
+    user_errors.run(main)

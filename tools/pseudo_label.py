@@ -23,14 +23,14 @@ their end get no file; the command goes on and ends with status 1.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 import torch
 
+from mmclip import user_errors
 from mmclip.datasets.captions import expand_shards
-from mmclip.engine.job_place import job_place
+from mmclip.engine.job_place import job_device, job_place
 from mmclip.models.glip.noun_phrases import phrase_finder
 from mmclip.models.glip.pseudo_labels import (
     Counts,
@@ -47,7 +47,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add('config', help="the teacher's config")
+    add('config', help="the teacher's config file, or the name of one of mmclip's")
     add('checkpoint', help='its weights')
     add('--shards', nargs='+', required=True, help='tar files; braces are expanded')
     add('--out', type=Path, required=True, help='folder of the ODVG files')
@@ -61,6 +61,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add('--workers', type=int, default=2, help='threads that prepare pictures')
     add('--threads', type=int, default=1, help="torch's on a CPU; one, so that bytes never differ")
     add('--device', help='default: the GPU of this process, if any')
+    add(
+        '--allow-mismatch',
+        action='store_true',
+        help='go on with a checkpoint that lacks weights of the model or has others',
+    )
     add('--price', type=float, help='of an hour of one process, for the cost of a million pairs')
     add('--dry-run', type=int, metavar='PAIRS', help='label so many pairs and write nothing')
     options = parser.parse_args(arguments)
@@ -71,15 +76,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         if value is not None and value < 1:
             parser.error(f'--{name.replace("_", "-")}: {value}; allowed are 1 and more')
     return options
-
-
-def device_of(options: argparse.Namespace) -> str:
-    if options.device:
-        return options.device
-    if not torch.cuda.is_available():
-        return 'cpu'
-    local = os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0))
-    return f'cuda:{int(local) % torch.cuda.device_count()}'
 
 
 def summary(counts: Counts, processes: int, price: float | None) -> str:
@@ -100,13 +96,15 @@ def summary(counts: Counts, processes: int, price: float | None) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    place, device = job_place(), device_of(options)
+    place, device = job_place(), job_device(options.device)
     if device == 'cpu':
         torch.set_num_threads(options.threads)
     torch.backends.cudnn.deterministic = True
     shards = expand_shards(options.shards)
     find = phrase_finder(options.phrases)
-    teacher = Teacher(options.config, options.checkpoint, device=device)
+    teacher = Teacher(
+        options.config, options.checkpoint, device=device, allow_mismatch=options.allow_mismatch
+    )
     settings = dict(min_score=options.min_score, batch=options.batch_size, workers=options.workers)
     if options.dry_run:
         _, counts = label_shard(shards[0], teacher, find, limit=options.dry_run, **settings)
@@ -140,7 +138,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'pseudo_label: {error}')
+    user_errors.run(main)

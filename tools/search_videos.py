@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from mmclip import user_errors
 from mmclip.apis.video_search import VideoSearcher, list_videos
 from mmclip.models.clip4clip.feature_store import FeatureStore
 from mmclip.models.clip4clip.search import exact_search, index_search, load_index
@@ -38,6 +39,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add('--faiss', metavar='FACTORY', help="an index instead, e.g. 'IVF4096,Flat'")
     add('--probes', type=int, help='cells of such an index that are looked into (default: 32)')
     add('--out', type=Path, help='a file for the results, a line of json per query')
+    add(
+        '--allow-mismatch',
+        action='store_true',
+        help='go on with a checkpoint that lacks weights of the model or has others',
+    )
     add('--device', help='default: the accelerator, if any')
     return parser.parse_args(arguments)
 
@@ -61,7 +67,9 @@ def _queries(options: argparse.Namespace, searcher: VideoSearcher) -> tuple[list
 def main(arguments: list[str] | None = None) -> list[dict]:
     options = parse(arguments)
     store = FeatureStore(options.store)
-    searcher = VideoSearcher(options.config, options.checkpoint, options.device)
+    searcher = VideoSearcher(
+        options.config, options.checkpoint, options.device, options.allow_mismatch
+    )
     identity = searcher.identity()
     differ = [key for key in ('weights', 'model') if identity[key] != store.meta[key]]
     if differ:
@@ -104,7 +112,4 @@ def main(arguments: list[str] | None = None) -> list[dict]:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError, ImportError) as error:
-        sys.exit(f'search_videos: {error}')
+    user_errors.run(main)

@@ -1,7 +1,8 @@
 """Test a model: python tools/test.py CONFIG CHECKPOINT [--out FILE] [--show-dir DIR] [--tta] …
 
 The options are OpenMMLab's; CONFIG is a file or a name of mmclip's configs (vild/vild_r50_lvis.py).
-The metrics go to WORK_DIR/<time>/<time>.json.
+The metrics go to WORK_DIR/<time>/<time>.json. Exit codes: 0 done, 1 error (a checkpoint of another
+model is one, and leaves no metrics), 2 wrong options.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.registry import HOOKS, init_default_scope
 
 from mmclip import whole_files
-from mmclip.engine import cli, preflight, resume_point
+from mmclip.engine import cli, preflight
 from mmclip.engine.map_writer import MapWriter  # noqa: F401  registers it
 
 VISUALIZATION = {
@@ -146,16 +147,13 @@ def main() -> None:
         if cfg.get('needs_checkpoint', True):
             raise cli.UserError('checkpoint: this config has no weights of its own, name a file')
         args.checkpoint = None
-    elif '://' not in args.checkpoint and ':' not in args.checkpoint:
-        try:
-            resume_point.check(Path(args.checkpoint))
-        except (FileNotFoundError, ValueError) as error:
-            raise cli.UserError(str(error).split('\n')[0]) from None
     cfg.load_from = args.checkpoint
     try:
+        cli.check_checkpoint(cfg, must_exist=True)
         preflight.check(cfg, train=False)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise cli.UserError(error) from None
+    cli.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
     if args.show or args.show_dir:
         draw(cfg, args)
     if args.tta:

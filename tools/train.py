@@ -36,10 +36,9 @@ def parse_args() -> argparse.Namespace:
 
 def set_start(cfg, resume: str | None) -> None:
     """Where the run starts: anew, from ``load_from``, or where an earlier one was cut off."""
+    if resume is not None and not resume.strip():
+        raise ValueError('--resume: the name is empty (a variable of the shell that is not set?)')
     if resume is None and not cfg.get('resume'):
-        start = cfg.get('load_from')
-        if start and ':' not in start:
-            resume_point.check(Path(start).expanduser())
         return
     if resume in (None, 'auto'):
         own = cfg.get('load_from') if resume is None else None
@@ -48,13 +47,15 @@ def set_start(cfg, resume: str | None) -> None:
         found = Path(resume)
     cfg.resume = found is not None
     if found is not None:
-        resume_point.check(found, resume=True)
         cfg.load_from = str(found)
 
 
 def main() -> None:
     args = parse_args()
     cfg = cli.read_config(args)
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if cfg.get(key) is None:
+            raise cli.UserError(f'the config has no {key}: nothing to train')
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
@@ -69,10 +70,12 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
     try:
         set_start(cfg, args.resume)
+        cli.check_checkpoint(cfg, must_exist=bool(cfg.get('resume')))
         preflight.check(cfg, train=True)
     except (FileNotFoundError, ValueError) as error:
         raise cli.UserError(error) from None
     cli.use_safe_hooks(cfg)
+    cli.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
     cli.start_processes(cfg)
     cli.build_runner(cfg).train()
 

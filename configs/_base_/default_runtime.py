@@ -14,6 +14,8 @@ default_hooks = dict(
     logger=dict(type='mmengine.LoggerHook', interval=50),
     # `interval` counts iterations; an epoch-based leaf says by_epoch=True and interval=1.
     checkpoint=dict(type='mmclip.AtomicCheckpointHook', interval=1000, by_epoch=False, max_keep_ckpts=3),
+    # A checkpoint that is not of the model is an error; --allow-mismatch goes on.
+    checkpoint_check=dict(type='mmclip.CheckpointCheckHook'),
     exact_resume=dict(type='mmclip.ExactResumeHook'),
     preemption=dict(type='mmclip.PreemptionHook'),
     finite_loss=dict(type='mmclip.FiniteLossHook'),

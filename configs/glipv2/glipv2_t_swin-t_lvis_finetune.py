@@ -10,6 +10,7 @@ _base_ = [
     '../_base_/schedules/glip_finetune.py',
 ]
 default_scope = 'mmdet'
+default_hooks = dict(checkpoint_check=dict(new_modules=['bbox_head.mask_head']))
 visualizer = dict(
     type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 

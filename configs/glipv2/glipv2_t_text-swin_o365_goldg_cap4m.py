@@ -18,3 +18,11 @@ model = dict(
         out_indices=(1, 2, 3)),
     fusion=dict(type='mmclip.LateWordsNeck'),
     inter_image_loss=dict(source='c4', region_dim=384))
+# What reads words is new when the run starts from a GLIP-T.
+default_hooks = dict(
+    checkpoint_check=dict(
+        new_modules=[
+            f'backbone.stages.3.blocks.{block}.{part}' for block in range(2) for part in (
+                'norm1_text', 'norm2_text', 'ffn_text', 'attn.w_msa.qkv_text', 'attn.w_msa.proj_text',
+                'attn.w_msa.image_text_bias', 'attn.w_msa.text_text_bias')
+        ]))

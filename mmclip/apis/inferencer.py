@@ -16,11 +16,13 @@ from mmengine.registry import MODELS, VISUALIZERS, DefaultScope
 from mmengine.structures import BaseDataElement
 
 from mmclip.apis.pictures import Picture, list_pictures, output_names, read_picture
-from mmclip.checkpoint import read_checkpoint, read_state_dict
-from mmclip.config_path import config_path
+from mmclip.checkpoint import read_checkpoint
+from mmclip.config_file import read_config
+from mmclip.engine.dataset_meta import classes_of
+from mmclip.engine.job_place import job_device
 from mmclip.models.common.class_names import class_names
-from mmclip.models.common.text_classifier import classifiers_of
 from mmclip.registry import INFERENCERS
+from mmclip.strict_loading import load_weights
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,25 @@ class OpenVocabInferencer:
 
     Args:
         config: A config file, or the name of one of mmclip's.
-        checkpoint: Weights; the classes of the data set they were trained on are the default ones.
+        checkpoint: Weights; the classes of the data set they were trained on are the default ones,
+            those of a mixture of data sets joined.
         device: By default the accelerator if there is one.
+        allow_mismatch: Whether to go on with a checkpoint that does not fit the model.
 
     Raises:
         FileNotFoundError: If the config or the checkpoint does not exist.
-        ValueError: If the checkpoint is not of this model, or the config is of no known host.
+        ValueError: If the checkpoint is not of this model, the config is of no known host, or
+            there is no such device.
     """
 
     def __init__(
-        self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        device: str | None = None,
+        allow_mismatch: bool = False,
     ) -> None:
-        self.config = _read_config(config)
+        self.config = config if isinstance(config, Config) else read_config(config)
         scope = self.config.get('default_scope')
         if scope not in TASKS:
             raise ValueError(
@@ -110,7 +119,7 @@ class OpenVocabInferencer:
             )
         self.task = TASKS[scope]
         self._scope = scope
-        self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        self.device = job_device(device)
         with self._host():
             self.model = revert_sync_batchnorm(MODELS.build(self.config.model))
             if not hasattr(self.model, 'set_classes'):
@@ -118,7 +127,9 @@ class OpenVocabInferencer:
                     f'{type(self.model).__name__} has no set_classes(): it is not an '
                     'open-vocabulary model'
                 )
-            self.default_classes = load_weights(self.model, checkpoint)
+            self.default_classes = load_checkpoint(
+                self.model, checkpoint, allow_mismatch=allow_mismatch
+            )
             self.pipeline = Compose(self._pipeline())
             self.visualizer = VISUALIZERS.build(self.task.visualizer)
         self.model.to(self.device).eval()
@@ -227,47 +238,27 @@ class OpenVocabInferencer:
             yield
 
 
-def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> tuple[str, ...]:
+def load_checkpoint(
+    model: torch.nn.Module, checkpoint: str | Path, *, allow_mismatch: bool = False
+) -> tuple[str, ...]:
     """Loads a checkpoint without running its pickle; the classes that it was trained with.
 
     Embeddings of words may be missing, as in a converted checkpoint: ``set_classes`` makes them.
 
     Raises:
-        FileNotFoundError: If it does not exist.
-        ValueError: If it lacks weights of the model or has others of that name.
+        FileNotFoundError, ValueError: as :func:`mmclip.strict_loading.load_weights`.
     """
     path = Path(checkpoint)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
-            f'checkpoint={str(path)!r} does not exist; tools/train.py writes checkpoints into its '
-            '--work-dir, `make demo` into work_dirs/demo'
+            f'checkpoint={str(checkpoint)!r} does not exist; tools/train.py writes checkpoints '
+            'into its --work-dir, `make demo` into work_dirs/demo'
         )
-    state = {name.removeprefix('module.'): value for name, value in read_state_dict(path).items()}
-    try:
-        lacking = model.load_state_dict(state, strict=False).missing_keys
-    except RuntimeError as error:
-        reason = ' '.join(str(error).split())
-        raise ValueError(f'{path} does not fit the config: {reason}') from None
-    words = {id(buffer) for one in classifiers_of(model) for buffer in one.buffers(recurse=False)}
-    own = model.state_dict(keep_vars=True)
-    missing = [name for name in lacking if id(own.get(name)) not in words]
-    if missing:
-        raise ValueError(
-            f'{path} does not fit the config: it lacks {len(missing)} weights of the model, '
-            f'such as {missing[0]!r}'
-        )
+    load_weights(model, checkpoint, allow_mismatch=allow_mismatch)
     content = read_checkpoint(path)
     meta = content.get('meta') if isinstance(content, dict) else None
-    dataset_meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
-    classes = dataset_meta.get('classes') if isinstance(dataset_meta, dict) else None
-    return tuple(classes) if classes else tuple(model.class_names)
-
-
-def _read_config(config: str | Path | Config) -> Config:
-    if isinstance(config, Config):
-        return config
-    path = Path(config)
-    return Config.fromfile(path if path.is_file() else config_path(str(config)))
+    classes = classes_of(meta.get('dataset_meta') if isinstance(meta, dict) else None)
+    return classes or tuple(model.class_names)
 
 
 def _bare_type(transform: Mapping[str, Any]) -> str:

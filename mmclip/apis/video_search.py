@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import print_log
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmclip.checkpoint import read_state_dict
-from mmclip.config_path import config_path
+from mmclip.config_file import read_config
 from mmclip.datasets.video_reader import VIDEO_ENDINGS
+from mmclip.engine.job_place import job_device
 from mmclip.models.common.clip_loading import state_hash
+from mmclip.strict_loading import load_weights
 
 
 def list_videos(source: str | Path) -> list[str]:
@@ -73,29 +73,31 @@ class VideoSearcher:
         config: A config file, or the name of one of mmclip's.
         checkpoint: Weights; ``'none'``: those that the config names.
         device: By default the accelerator if there is one.
+        allow_mismatch: Whether to go on with weights that do not fit.
 
     Raises:
         FileNotFoundError: no config or checkpoint.
-        ValueError: the config's model gives no vectors of videos.
+        ValueError: the config's model gives no vectors of videos, or the weights are not its own.
     """
 
     def __init__(
-        self, config: str | Path, checkpoint: str | Path = 'none', device: str | None = None
+        self,
+        config: str | Path,
+        checkpoint: str | Path = 'none',
+        device: str | None = None,
+        allow_mismatch: bool = False,
     ) -> None:
-        path = Path(config)
-        if not path.is_file():
-            path = Path(config_path(str(config).removeprefix('configs/')))
-        self.config = Config.fromfile(path)
-        self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        self.config = read_config(config)
+        self.device = job_device(device)
         init_default_scope(self.config.get('default_scope', 'mmengine'))
         self.model: nn.Module = MODELS.build(self.config.model)
         if not getattr(getattr(self.model, 'sim_head', None), 'is_loose', False):
             raise ValueError(
-                f'config: {path.name} makes no vectors of videos; take a CLIP4Clip with meanP, '
+                f'config: {config} makes no vectors of videos; take a CLIP4Clip with meanP, '
                 'seqLSTM or seqTransf (the tight head compares pairs)'
             )
         if str(checkpoint) != 'none':
-            self.model.load_state_dict(read_state_dict(checkpoint))
+            load_weights(self.model, checkpoint, allow_mismatch=allow_mismatch)
         self.model.fill()
         self.model.to(self.device).eval()
         self.steps = self.config.test_dataloader.dataset.pipeline

@@ -1,6 +1,7 @@
 """Hooks, loops and samplers: what MMEngine lacks."""
 
 from mmclip.engine.channels_last_hook import ChannelsLastHook
+from mmclip.engine.checkpoint_check_hook import CheckpointCheckHook
 from mmclip.engine.checkpoint_hook import AtomicCheckpointHook
 from mmclip.engine.contrastive_batch_hook import ContrastiveBatchHook
 from mmclip.engine.finite_loss_hook import FiniteLossHook
@@ -15,6 +16,7 @@ from mmclip.engine.wrap_policy import ShardedAmpOptimWrapper, ShardedOptimWrappe
 __all__ = [
     'AtomicCheckpointHook',
     'ChannelsLastHook',
+    'CheckpointCheckHook',
     'ContrastiveBatchHook',
     'ExactResumeHook',
     'FiniteLossHook',

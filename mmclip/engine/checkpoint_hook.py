@@ -11,6 +11,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 
 from mmclip import whole_files
+from mmclip.engine.dataset_meta import one_meta
 from mmclip.registry import HOOKS
 
 
@@ -144,6 +145,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         # FlexibleRunner overwrites the position that it is given.
         checkpoint['meta'].update(self._position)
+        if 'dataset_meta' in checkpoint['meta']:
+            checkpoint['meta']['dataset_meta'] = one_meta(checkpoint['meta']['dataset_meta'])
 
     def save_now(self, runner: Runner, *, iterations: int) -> str:
         """Save the run as it is, unless that is what was saved last.

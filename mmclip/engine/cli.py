@@ -13,20 +13,19 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmclip import compat, config_path
+from mmclip import compat, config_file
+from mmclip.engine import resume_point
+from mmclip.user_errors import UserError, explain
 
 _BFLOAT16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
 # Hooks that a config of another project lacks: with them a run that is cut off loses nothing.
 SAFE_HOOKS = {
     'checkpoint': 'mmclip.AtomicCheckpointHook',
+    'checkpoint_check': 'mmclip.CheckpointCheckHook',
     'exact_resume': 'mmclip.ExactResumeHook',
     'preemption': 'mmclip.PreemptionHook',
     'finite_loss': 'mmclip.FiniteLossHook',
 }
-
-
-class UserError(Exception):
-    """Told to the user without a traceback."""
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +45,11 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='who started the processes; pytorch for torchrun',
     )
+    parser.add_argument(
+        '--allow-mismatch',
+        action='store_true',
+        help='go on with a checkpoint that lacks weights of the model or has others',
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
@@ -56,16 +60,17 @@ def read_config(args: argparse.Namespace) -> Config:
         UserError: there is no such config, or it or an option cannot be read.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    path = Path(args.config)
-    if not path.is_file():
-        name = args.config.removeprefix('configs/')
-        try:
-            path = Path(config_path(name))
-        except FileNotFoundError as error:
-            raise UserError(f"no file {args.config}, and among mmclip's configs {error}") from None
-    cfg = Config.fromfile(path)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    try:
+        path = config_file.find_config(args.config)
+        cfg = config_file.read_config(path)
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(error) from error
+    try:
+        cfg.merge_from_dict(args.cfg_options or {})
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise UserError(f'--cfg-options: {" ".join(str(error).split())}') from error
+    if not isinstance(cfg.get('model'), dict):
+        raise UserError(f'{path} has no model: it is no config of a run, or one for _base_ only')
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -77,6 +82,48 @@ def read_config(args: argparse.Namespace) -> Config:
 def no_scope(kind: Any) -> str:
     """The name of a ``type`` without its scope."""
     return kind.split('.')[-1] if isinstance(kind, str) else getattr(kind, '__name__', '')
+
+
+def check_checkpoint(cfg: Config, *, must_exist: bool) -> None:
+    """Look at the file that ``load_from`` names before anything is built.
+
+    Args:
+        cfg: The run's config.
+        must_exist: Else a missing file is left to :func:`mmclip.engine.preflight.check`, which
+            says where it comes from.
+
+    Raises:
+        FileNotFoundError, ValueError: it is missing or damaged, or no file at all.
+    """
+    name = cfg.get('load_from')
+    if name is None:
+        return
+    if not str(name).strip():
+        raise ValueError('checkpoint: the name is empty (a variable of the shell that is not set?)')
+    if ':' in str(name):  # a URL, torchvision://…, open-mmlab:…
+        return
+    path = Path(name).expanduser()
+    folders = cfg.get('strategy') is not None  # of shards, one for each process
+    if path.is_dir() and not folders:
+        raise ValueError(f'the checkpoint {name} is a folder; name a file in it')
+    if not path.exists() and not must_exist:
+        return
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f'the checkpoint {name} is a pipe, socket or device, not a file')
+    try:
+        resume_point.check(path)
+    except ValueError as error:
+        told = str(error) if cfg.get('resume') else str(error).split('\n')[0]
+        raise ValueError(told) from None  # the rest says from what else to resume
+
+
+def use_checkpoint_check(cfg: Config, *, allow_mismatch: bool) -> None:
+    """Compare checkpoints with the model also under a config of another project."""
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    if 'checkpoint_check' not in hooks:
+        hooks['checkpoint_check'] = dict(type=SAFE_HOOKS['checkpoint_check'])
+    if allow_mismatch and hooks['checkpoint_check'] is not None:
+        hooks['checkpoint_check']['allow_mismatch'] = True
 
 
 def use_safe_hooks(cfg: Config) -> None:
@@ -121,8 +168,15 @@ def start_processes(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Any:
-    """MMEngine's ``Runner``, or what ``runner_type`` names."""
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    """MMEngine's ``Runner``, or what ``runner_type`` names.
+
+    Raises:
+        UserError: settings that contradict each other.
+    """
+    try:
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    except ValueError as error:
+        raise UserError(' '.join(str(error).split())) from error
 
 
 def run(main: Callable[[], None]) -> None:
@@ -130,16 +184,17 @@ def run(main: Callable[[], None]) -> None:
     status = 0
     try:
         main()
-    except (UserError, FloatingPointError) as error:
-        sys.stdout.flush()
-        print(f'error: {error}', file=sys.stderr, flush=True)
-        status = 1
     except SystemExit as stop:
         if stop.code is not None and not isinstance(stop.code, int):
             print(stop.code, file=sys.stderr)
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except BaseException:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-        raise
+    except BaseException as error:
+        told = explain(error)
+        if told is None:
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+            raise
+        sys.stdout.flush()
+        print(f'error: {told}', file=sys.stderr, flush=True)
+        status = 1
     compat.end_process(status)

@@ -1,7 +1,9 @@
-"""Which part of a job this process has, whoever started it."""
+"""Which part of a job this process has, whoever started it, and on which device."""
 
 import os
 from collections.abc import Mapping
+
+import torch
 
 _ARRAY = (('MIN', 0), ('STEP', 1))
 
@@ -19,3 +21,22 @@ def job_place(environ: Mapping[str, str] = os.environ) -> tuple[int, int]:
         rank += task * world
         world *= int(environ['SLURM_ARRAY_TASK_COUNT'])
     return rank, world
+
+
+def job_device(name: str | None = None, environ: Mapping[str, str] = os.environ) -> str:
+    """The device of this process: the one that is asked for, else its GPU, else the CPU.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    cuda = torch.cuda.is_available()
+    if not name:
+        local = int(environ.get('LOCAL_RANK', environ.get('SLURM_LOCALID', 0)))
+        return f'cuda:{local % torch.cuda.device_count()}' if cuda else 'cpu'
+    try:
+        torch.empty(0, device=name)
+    except Exception as error:  # torch has one for each kind of device
+        reason = str(error).strip().splitlines()[0][:200]
+        there = f'cpu and cuda:0 to {torch.cuda.device_count() - 1}' if cuda else 'cpu only'
+        raise ValueError(f'device: {name!r} cannot be used ({reason}); there is {there}') from error
+    return name

@@ -48,22 +48,11 @@ def find(work_dir: Path) -> Path | None:
     return next(iter(_newest_first(work_dir)), None)
 
 
-def _check_resumable(path: Path) -> None:
-    content = read_outline(path)
-    for part in ('meta', 'message_hub'):
-        if not isinstance(content, dict) or not isinstance(content.get(part), dict):
-            raise ValueError(
-                f'{path} holds weights alone (it has no {part!r}), so no run can go on from it; to '
-                f'start a new run from its weights: --cfg-options load_from={path}'
-            )
-
-
-def check(path: Path, *, resume: bool = False) -> None:
+def check(path: Path) -> None:
     """Raise if a checkpoint is missing or damaged.
 
     Args:
         path: A file, or a folder of files.
-        resume: Whether a run is to go on from it, for which weights alone are not enough.
 
     Raises:
         FileNotFoundError: there is none.
@@ -73,8 +62,6 @@ def check(path: Path, *, resume: bool = False) -> None:
         raise FileNotFoundError(f'the checkpoint {path} does not exist')
     wrong = damage(path)
     if wrong is None:
-        if resume and path.is_file():
-            _check_resumable(path)
         return
     others = (other for other in _newest_first(path.parent) if other.name != path.name)
     previous = next((other for other in others if damage(other) is None), None)

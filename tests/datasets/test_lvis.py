@@ -291,11 +291,14 @@ def test_own_data_as_the_guide_says(folder):
     assert "data = 'data/mine/'" in text
     (folder / 'mine.py').write_text(text.replace("'data/mine/'", repr(f'{folder}/')))
     config = Config.fromfile(folder / 'mine.py')
-    for loader in (config.train_dataloader, config.val_dataloader):
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        assert loader.dataset.data_root == f'{folder}/'
         dataset = DATASETS.build(loader.dataset)
         assert dataset.metainfo['classes'] == ('cat', 'dog_(hot)', 'fork')
         assert [len(dataset[i]['data_samples'].gt_instances) for i in range(3)] == [2, 1, 0]
-    metric = METRICS.build(config.val_evaluator)
+    assert config.test_dataloader.dataset.ann_file == 'val.json'
+    assert config.test_evaluator == config.val_evaluator
+    metric = METRICS.build(config.test_evaluator)
     metric.dataset_meta = dataset.metainfo
     truth = [dict(bbox=[2, 3, 12, 9], label=2), dict(bbox=[2, 3, 12, 9], label=0)]
     instances = dict(

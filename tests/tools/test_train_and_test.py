@@ -290,3 +290,55 @@ def test_maps_of_many_classes_are_written_whole(tmp_path):
         read = cv2.imread(str(tmp_path / 'maps/b.png'), cv2.IMREAD_UNCHANGED)
         assert (read == labels[0].numpy() + lift).all()
         assert read.dtype.itemsize == (1 if classes + lift <= 256 else 2)
+
+
+def test_checkpoints_that_are_none(trained):
+    folder, config = trained
+    (folder / 'text.pth').write_text('hello')
+    os.mkfifo(folder / 'pipe.pth')
+    for name, message in (
+        ('', 'checkpoint: the name is empty'),
+        ('a', 'the checkpoint a is a folder; name a file in it'),
+        ('pipe.pth', 'the checkpoint pipe.pth is a pipe, socket or device'),
+        ('text.pth', 'text.pth'),
+    ):
+        output = run('tools/test.py', config, name, '--work-dir', 'none', cwd=folder, code=1)
+        assert output.strip().splitlines()[-1].startswith('error: ') and message in output
+        assert 'Traceback' not in output and not list(folder.glob('none/*/*.json'))
+        if name != 'a':
+            start = ('--work-dir', 'none', '--cfg-options', f'load_from={name!r}')
+            output = run('tools/train.py', config, *start, cwd=folder, code=1)
+            assert message in output and 'Traceback' not in output
+
+
+def test_a_checkpoint_of_another_model_gives_no_metrics_unless_it_is_meant(trained):
+    folder, config = trained
+    content = checkpoint(folder / 'a/last.pth')
+    content['state_dict']['rpn.weight'] = content['state_dict'].pop('head.weight')
+    torch.save(content, folder / 'other.pth')
+    args = ('tools/test.py', config, 'other.pth', '--work-dir', 'other')
+    output = run(*args, cwd=folder, code=1)
+    assert 'error: other.pth does not fit the model: it lacks 1 weight (head: 1)' in output
+    assert 'Traceback' not in output and not list(folder.glob('other/*/*.json'))
+    output = run(*args, '--allow-mismatch', cwd=folder)
+    assert 'other.pth does not fit the model' in output and list(folder.glob('other/*/*.json'))
+
+
+@pytest.mark.parametrize(
+    'more, arguments, message',
+    [
+        ('train_dataloader = None\n', (), 'the config has no train_dataloader: nothing to train'),
+        ('', ('--launcher', 'pytorch'), 'needs the environment variables RANK, WORLD_SIZE'),
+        ('', ('--work-dir', 'toy_config.py/a'), 'Not a directory; a file is where a folder is'),
+        ('', ('--cfg-options', 'val_dataloader.size.x=1'), 'error: '),
+        ("model['type'] = 'NoModel'\n", (), 'in the config: NoModel is not in the'),
+        ('model = None\n', (), 'has no model'),
+        ('a = b\n', (), 'toy_config.py, line'),
+        ('val_cfg = None\n', (), 'should be either all None or not None'),
+    ],
+)
+def test_mistakes_of_the_user_are_one_sentence(more, arguments, message, tmp_path):
+    config = write_config(tmp_path, more=more)
+    output = run('tools/train.py', config, *arguments, cwd=tmp_path, code=1)
+    assert output.strip().splitlines()[-1].startswith('error: ') and message in output
+    assert 'Traceback' not in output

@@ -12,9 +12,9 @@ import argparse
 import csv
 import io
 import re
-import sys
 from pathlib import Path
 
+from mmclip import user_errors
 from mmclip.whole_files import atomic_file
 
 _ACTION = re.compile(r'c(\d{3}) \S+ \S+')
@@ -94,7 +94,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'charades: {error}')
+    user_errors.run(main)

@@ -26,6 +26,7 @@ from faster_coco_eval import COCO
 from PIL import Image
 from rich.progress import track
 
+from mmclip import user_errors
 from mmclip.checkpoint import read_checkpoint
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
@@ -129,14 +130,10 @@ def main(arguments: list[str] | None = None) -> int:
     if missing:
         print(f'coco20i: there is no {", ".join(missing)}', file=sys.stderr)
         return 1
-    try:
-        prepare(options.coco, options.masks, options.lists, options.out)
-    except (FileNotFoundError, ValueError) as error:
-        print(f'coco20i: {error}', file=sys.stderr)
-        return 1
+    prepare(options.coco, options.masks, options.lists, options.out)
     print(f'-> {options.out}')
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    user_errors.run(main)

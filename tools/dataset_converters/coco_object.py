@@ -9,12 +9,12 @@ unlabelled too, is 0, the background: nothing is ignored. Files that are there a
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from mmclip import user_errors
 from mmclip.datasets.transforms.segmentation import read_mask
 from mmclip.whole_files import PARTIAL, commit
 
@@ -84,14 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('src', type=Path)
     parser.add_argument('dst', type=Path)
     options = parser.parse_args(arguments)
-    try:
-        made, there = run(options.src, options.dst)
-    except (FileNotFoundError, ValueError) as error:
-        print(f'coco_object: {error}', file=sys.stderr)
-        return 1
+    made, there = run(options.src, options.dst)
     print(f'{made} masks made, {there} were there -> {options.dst}')
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    user_errors.run(main)

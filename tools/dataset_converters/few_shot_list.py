@@ -7,12 +7,12 @@ LIST_8_shot_seed0.txt. The same seed gives the same clips; those of 4 shots are 
 """
 
 import argparse
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
+from mmclip import user_errors
 from mmclip.whole_files import atomic_file
 
 
@@ -54,12 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     suffix = f'_{options.shots}_shot_seed{options.seed}'
     out = options.out or options.list.with_name(f'{options.list.stem}{suffix}.txt')
-    try:
-        lines = [line.strip() for line in options.list.read_text().splitlines() if line.strip()]
-        chosen = draw(lines, options.shots, options.seed)
-    except (OSError, ValueError) as error:
-        print(f'few_shot_list: {error}', file=sys.stderr)
-        return 1
+    lines = [line.strip() for line in options.list.read_text().splitlines() if line.strip()]
+    chosen = draw(lines, options.shots, options.seed)
     with atomic_file(out) as partial:
         partial.write_text('\n'.join(chosen) + '\n')
     print(f'{len(chosen)} of {len(lines)} clips -> {out}')
@@ -67,4 +63,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    user_errors.run(main)

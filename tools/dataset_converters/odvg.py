@@ -12,9 +12,9 @@ Beside the records of a COCO file lies ``label_map.json`` with its class names.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from mmclip import user_errors
 from mmclip.datasets.odvg_writers import (
     coco_records,
     flickr30k_records,
@@ -46,7 +46,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'odvg: {error}')
+    user_errors.run(main)

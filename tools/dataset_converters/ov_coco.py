@@ -13,9 +13,9 @@ others have the split 'unused'), for the variant of the protocol in which the cl
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from mmclip import user_errors
 from mmclip.datasets.base_only import convert_file, split_of_names
 from mmclip.models.common.class_names import class_names, novel_names
 
@@ -58,7 +58,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'ov_coco: {error}')
+    user_errors.run(main)

@@ -11,9 +11,9 @@ category counts if there is one (MiniWorld).
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from mmclip import user_errors
 from mmclip.datasets.annotation_file import BASE, read_annotation_file, read_categories
 from mmclip.datasets.base_only import convert_file, split_of_names
 
@@ -45,7 +45,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'ov_lvis: {error}')
+    user_errors.run(main)

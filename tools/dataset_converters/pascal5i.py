@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from mmclip import user_errors
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
 from mmclip.whole_files import atomic_file, link_folder, write_text
@@ -104,20 +105,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f'pascal5i: there is no {", ".join(missing)}', file=sys.stderr)
         return 1
     masks = options.out / 'SegmentationClassAug'
-    try:
-        link_folder(options.out / 'JPEGImages', options.voc / 'JPEGImages')
-        write_masks(options.voc, options.sbd, masks)
-        if options.lists:
-            copy_lists(options.lists, options.out / 'splits')
-        else:
-            print('lists are made from the masks: figures are not comparable with published ones')
-            make_lists(options.voc, masks, options.out / 'splits')
-    except (FileNotFoundError, ValueError) as error:
-        print(f'pascal5i: {error}', file=sys.stderr)
-        return 1
+    link_folder(options.out / 'JPEGImages', options.voc / 'JPEGImages')
+    write_masks(options.voc, options.sbd, masks)
+    if options.lists:
+        copy_lists(options.lists, options.out / 'splits')
+    else:
+        print('lists are made from the masks: figures are not comparable with published ones')
+        make_lists(options.voc, masks, options.out / 'splits')
     print(f'{len(list(masks.glob("*.png")))} masks -> {options.out}')
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    user_errors.run(main)

@@ -9,10 +9,10 @@ one record per phrase, which is the whole caption.
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmclip import user_errors
 from mmclip.datasets.odvg_writers import write_lines
 
 SPLITS = ('train', 'val', 'test', 'miniv')
@@ -75,7 +75,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'phrase_cut: {error}')
+    user_errors.run(main)

@@ -57,6 +57,9 @@ class TextEmbeddingClassifier(BaseModule):
         ValueError: bad names, prompts, background or temperature.
     """
 
+    # A checkpoint may lack them, as a converted one does: `set_classes` fills them.
+    optional_buffers = ('embeddings', 'names')
+
     def __init__(
         self,
         *,

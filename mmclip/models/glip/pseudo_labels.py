@@ -23,19 +23,19 @@ from pathlib import Path
 import numpy as np
 import torch
 import webdataset as wds
-from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from mmclip.checkpoint import read_state_dict
+from mmclip.config_file import read_config
 from mmclip.datasets.grounding_shards import labels_path, shard_names
 from mmclip.datasets.odvg_writers import write_lines
 from mmclip.models.common.clip_loading import file_hash
 from mmclip.models.glip.captions import Caption, apart_caption
 from mmclip.models.glip.noun_phrases import Span
 from mmclip.registry import MODELS
+from mmclip.strict_loading import load_weights
 
 META = 'meta.json'
 PICTURES = ('jpg', 'jpeg', 'png', 'webp')
@@ -81,26 +81,27 @@ class Teacher:
     """A GLIP that says where the phrases of captions are.
 
     Args:
-        config: Of the model; its test pipeline is used.
+        config: Of the model, a file or the name of one of mmclip's; its test pipeline is used.
         checkpoint: Its weights.
         device: Where it runs.
+        allow_mismatch: Whether to go on with weights that do not fit.
 
     Raises:
-        ValueError: weights that do not fit.
+        FileNotFoundError, ValueError: no such config or checkpoint, or weights that do not fit.
     """
 
     def __init__(
-        self, config: str | os.PathLike, checkpoint: str | os.PathLike, *, device: str = 'cpu'
+        self,
+        config: str | os.PathLike,
+        checkpoint: str | os.PathLike,
+        *,
+        device: str = 'cpu',
+        allow_mismatch: bool = False,
     ) -> None:
-        cfg = Config.fromfile(config)
+        cfg = read_config(config)
         init_default_scope(cfg.get('default_scope', 'mmdet'))
         self.model = MODELS.build(cfg.model)
-        result = self.model.load_state_dict(read_state_dict(checkpoint), strict=False)
-        if result.missing_keys:
-            raise ValueError(
-                f'checkpoint: {checkpoint} does not fit {config}: {len(result.missing_keys)} '
-                f'weights are missing, e.g. {result.missing_keys[:3]}'
-            )
+        load_weights(self.model, checkpoint, allow_mismatch=allow_mismatch)
         self.model.to(device).eval()
         steps = [
             step

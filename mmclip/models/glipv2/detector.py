@@ -62,6 +62,9 @@ class GLIPv2(GLIP):
             ``tuning='masks'`` in a model that cannot have it; regions that the model does not have.
     """
 
+    # Losses of pre-training: a checkpoint is tested and fine-tuned with or without them.
+    training_modules = ('inter_image_loss', 'mlm_head')
+
     train_settings = (*GLIP.train_settings, 'mask_iou', 'mask_regions')
     test_settings = (*GLIP.test_settings, 'mask_threshold')
 

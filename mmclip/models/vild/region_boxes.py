@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from mmclip.checkpoint import read_state_dict
+from mmclip.config_file import read_config
 from mmclip.models.common.clip_loading import file_hash
 from mmclip.registry import MODELS
+from mmclip.strict_loading import load_weights
 
 Boxes = tuple[torch.Tensor, torch.Tensor]
 
@@ -151,7 +151,7 @@ class DetectorBoxes:
     """Proposals or detections of an MMDetection model.
 
     Args:
-        config: Of the detector; its test pipeline is used.
+        config: Of the detector, a file or the name of one of mmclip's; its test pipeline is used.
         checkpoint: Its weights.
         limit: Most boxes per picture.
         min_size: Boxes with a side of at most so many pixels are left out.
@@ -159,8 +159,10 @@ class DetectorBoxes:
         output: ``'rpn'``: what the region proposal network says (of a two-stage detector, or of
             mmdet's ``RPN``); ``'detections'``: final boxes of any detector; ``'auto'``: the first
             if there is one.
+        allow_mismatch: Whether to go on with weights that do not fit.
 
     Raises:
+        FileNotFoundError: no such config or checkpoint.
         ValueError: weights that do not fit; no such output.
     """
 
@@ -173,17 +175,13 @@ class DetectorBoxes:
         min_size: float = 0,
         device: str = 'cpu',
         output: str = 'auto',
+        allow_mismatch: bool = False,
     ) -> None:
-        cfg = Config.fromfile(config)
+        cfg = read_config(config)
         init_default_scope(cfg.get('default_scope', 'mmdet'))
         self.limit, self.min_size, self.device = limit, min_size, device
         self.model = MODELS.build(cfg.model)
-        result = self.model.load_state_dict(read_state_dict(checkpoint), strict=False)
-        if result.missing_keys:
-            raise ValueError(
-                f'checkpoint: {checkpoint} does not fit {config}: {len(result.missing_keys)} '
-                f'weights are missing, e.g. {result.missing_keys[:3]}'
-            )
+        load_weights(self.model, checkpoint, allow_mismatch=allow_mismatch)
         self.model.to(device).eval()
         has_rpn = getattr(self.model, 'with_rpn', False)
         if output not in ('auto', 'rpn', 'detections') or (output == 'rpn' and not has_rpn):

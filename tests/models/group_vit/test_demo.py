@@ -67,7 +67,7 @@ def test_one_word_and_pictures_of_two_sizes(demo, files, tmp_path, capsys):
 def test_a_threshold_needs_the_word_of_the_background(demo, files, tmp_path):
     picture, weights = files
     arguments = [picture, LEAF, weights, '--out-dir', str(tmp_path), '--bg-thresh', '0.5']
-    with pytest.raises(SystemExit, match="--classes 'background, cat'"):
+    with pytest.raises(ValueError, match="--classes 'background, cat'"):
         demo.main([*arguments, '--classes', 'cat, sofa'])
     assert not list(tmp_path.iterdir())
 
@@ -75,7 +75,7 @@ def test_a_threshold_needs_the_word_of_the_background(demo, files, tmp_path):
 def test_bad_options(demo, files, tmp_path):
     picture, weights = files
     arguments = [picture, LEAF, weights, '--out-dir', str(tmp_path)]
-    with pytest.raises(SystemExit, match='--bg-thresh 2'):
+    with pytest.raises(ValueError, match='--bg-thresh 2'):
         demo.main([*arguments, '--bg-thresh', '2'])
 
 
