@@ -22,6 +22,7 @@ MAX_PIXELS = 178_956_970
 MODES = {'1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr'}
 
 ORIENTATION = 0x0112  # the tag of EXIF
+EXIF = ('exif', 'xmp', 'XML:com.adobe.xmp', 'Raw profile type exif')  # where Pillow looks for it
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -86,7 +87,7 @@ def standard_image(image: Image.Image, *, name: str, orient: bool = True) -> Ima
         )
     if turn is not None:
         image = image.transpose(turn)
-        for key in ('exif', 'xmp', 'XML:com.adobe.xmp', 'Raw profile type exif'):
+        for key in EXIF:
             image.info.pop(key, None)  # or who opens it next would turn it again
     return image
 
@@ -173,6 +174,10 @@ def _formats() -> tuple[str, ...]:
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    if not any(key in image.info for key in EXIF):
+        return (
+            None  # as of most images in shards: Pillow's look costs as much as a tenth of decoding
+        )
     try:
         return TURNS.get(image.getexif().get(ORIENTATION))
     except Exception:  # damaged EXIF data beside a whole image

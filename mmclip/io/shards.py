@@ -90,7 +90,10 @@ def read_members(url: str) -> Iterator[tuple[str, bytes]]:
                 if folded and archive.offset > MAX_MEMBER + MAX_RATIO * raw.count:
                     raise tarfile.ReadError(f'it unfolds to more than {MAX_RATIO} times its size')
                 if member.isreg() and not NOT_SAMPLES.match(member.name):
-                    yield member.name, archive.extractfile(member).read()
+                    data = archive.fileobj.read(member.size)  # the stream is at its content
+                    if len(data) < member.size:
+                        raise tarfile.ReadError('unexpected end of data')
+                    yield member.name, data
                 last = member.name
     except Exception as error:  # there is no list of what damaged data makes the readers raise
         raise DamagedShard(url, last, f'{type(error).__name__}: {error}') from error
