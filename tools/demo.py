@@ -15,6 +15,7 @@ from mmengine.structures import BaseDataElement
 
 from mmclip import user_errors
 from mmclip.apis import OpenVocabInferencer
+from mmclip.apis.pictures import read_picture
 from mmclip.datasets.segmentation import label_list
 from mmclip.models.common.class_names import class_names, known_vocabularies
 from mmclip.visualization import montage
@@ -139,12 +140,13 @@ def run(args: argparse.Namespace) -> None:
         if args.groups:
             drawn = Path(sample.drawn)
             target = drawn.with_name(f'{drawn.stem}_groups.png')
-            draw_groups(cv2.imread(sample.img_path), sample, target)
+            draw_groups(read_picture(Path(sample.img_path)), sample, target)
             print(f'{target}: its groups')
     if args.montage:
         target = Path(args.montage)
         target.parent.mkdir(parents=True, exist_ok=True)
-        joined = montage([cv2.imread(sample.drawn) for sample in results], columns=args.columns)
+        drawn = [read_picture(Path(sample.drawn)) for sample in results]
+        joined = montage(drawn, columns=args.columns)
         if not cv2.imwrite(str(target), joined):
             raise ValueError(f'--montage {args.montage}: cannot be written')
         print(f'{target}: all of them')

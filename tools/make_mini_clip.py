@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from mmclip import user_errors
 from mmclip.checkpoint import read_checkpoint, read_state_dict, write_state_dict
 from mmclip.datasets.mini_world.world import COLOURS, SHAPES, SPLITS, TEXTURES
 from mmclip.datasets.transforms.clip_image import resize_crop
+from mmclip.io.image import open_image
 from mmclip.models.common.clip_loading import (
     ASSETS,
     MINI_CLIP,
@@ -62,7 +62,7 @@ class Namer:
     @torch.no_grad()
     def pictures(self, files: list[Path]) -> torch.Tensor:
         """(N, D) L2-normalised."""
-        pixels = np.stack([resize_crop(Image.open(file), self.size) for file in files])
+        pixels = np.stack([resize_crop(open_image(file), self.size) for file in files])
         pixels = torch.from_numpy((pixels / np.float32(255) - self.mean) / self.std)
         batches = pixels.permute(0, 3, 1, 2).split(256)
         return F.normalize(torch.cat([self.clip.encode_image(x) for x in batches]), dim=-1)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import mmcv
 import numpy as np
+
+from mmclip.io.image import check_regular_file, decode_image
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
@@ -16,7 +17,8 @@ def list_pictures(inputs: Picture | Sequence[Picture]) -> list[Path | np.ndarray
 
     Raises:
         FileNotFoundError: If a file or folder does not exist.
-        ValueError: If there is no picture at all, or an entry is neither a path nor an array.
+        ValueError: If there is no picture at all, or an entry is neither a path nor an array, or a
+            path leads to a pipe or a device.
     """
     if isinstance(inputs, str | Path | np.ndarray):
         inputs = [inputs]
@@ -37,10 +39,11 @@ def list_pictures(inputs: Picture | Sequence[Picture]) -> list[Path | np.ndarray
                     f'the folder {str(path)!r} holds no picture ({" ".join(SUFFIXES)})'
                 )
             found += inside
-        elif path.is_file():
-            found.append(path)
         else:
-            raise FileNotFoundError(f'picture {str(path)!r} does not exist')
+            found.append(path)
+    for path in found:
+        if isinstance(path, Path):
+            check_regular_file(path, f'picture {str(path)!r}')
     if not found:
         raise ValueError('inputs is empty: give a picture, a folder, or a list of them')
     return found
@@ -50,7 +53,8 @@ def read_picture(picture: Path | np.ndarray) -> np.ndarray:
     """BGR, uint8, (H, W, 3), as mmcv and OpenCV read a picture.
 
     Raises:
-        ValueError: If a file cannot be decoded (it is named), or an array is not a picture.
+        ValueError: If a file cannot be decoded or is too large (it is named), or an array is not a
+            picture.
     """
     if isinstance(picture, np.ndarray):
         if picture.ndim == 2:
@@ -61,14 +65,7 @@ def read_picture(picture: Path | np.ndarray) -> np.ndarray:
                 'expected uint8 of shape (height, width, 3) in BGR order, or (height, width)'
             )
         return picture
-    try:
-        data = picture.read_bytes()
-        image = mmcv.imfrombytes(data) if data else None
-    except Exception:
-        image = None
-    if image is None:
-        raise ValueError(f'{str(picture)!r} is not a readable picture')
-    return image
+    return decode_image(picture, name=repr(str(picture)))
 
 
 def output_names(pictures: Sequence[Path | np.ndarray], out_dir: Path) -> list[Path]:

@@ -3,9 +3,10 @@
 import os
 from collections import Counter
 
-import mmcv
 from mmengine.fileio import get
 from mmengine.logging import print_log
+
+from mmclip.io.image import decode_image
 
 
 class SkipsBadImages:
@@ -49,7 +50,7 @@ def image_problem(path: str, *, backend_args: dict | None = None) -> Exception |
     except Exception as error:
         return FileNotFoundError(f'image {path!r} cannot be read: {error}')
     try:
-        image = mmcv.imfrombytes(data) if data else None
-    except Exception:
-        image = None
-    return None if image is not None else ValueError(f'image {path!r} is not a readable picture')
+        decode_image(data, name=f'image {path!r}')
+    except ValueError as error:
+        return error
+    return None

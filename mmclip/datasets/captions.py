@@ -1,20 +1,22 @@
 """Picture-text pairs that stream from WebDataset shards."""
 
-import io
 import os
 import random
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import webdataset as wds
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
-from PIL import Image
 from torch.utils.data import Dataset
 from webdataset.utils import pytorch_worker_info
 
 from mmclip.datasets.shard_sampler import Place
+from mmclip.io.braces import expand_braces
+from mmclip.io.image import open_image
+from mmclip.io.shards import read_samples
 from mmclip.registry import DATASETS
 
 BROKEN_IN_A_ROW = 1000
@@ -67,6 +69,7 @@ class CaptionShards(Dataset):
         self.image_keys = tuple(image_keys)
         self.text_key = text_key
         self.skipped = 0
+        self._damaged: set[str] = set()  # shards of which the log tells
         self._stream: Iterator[dict] | None = None
         self._order: tuple[int, int] | None = None
         self._given: tuple[int, int] | None = None
@@ -126,19 +129,24 @@ class CaptionShards(Dataset):
         key = next((key for key in self.image_keys if key in sample), None)
         if key is None or self.text_key not in sample:
             raise ValueError(f'needs one of {self.image_keys} and {self.text_key!r}')
-        picture = Image.open(io.BytesIO(sample[key]))
-        picture.load()
+        name = f'{sample["__url__"]}/{sample["__key__"]}.{key}'
+        picture = open_image(sample[key], name=name)
         text = sample[self.text_key].decode().strip()
         if not text:
             raise ValueError('its text is empty')
         shape = (picture.height, picture.width)
-        name = f'{sample["__url__"]}/{sample["__key__"]}.{key}'
         return dict(img=picture, text=text, img_path=name, img_shape=shape, ori_shape=shape)
 
     def _count_broken(self, error: Exception, where: str = '') -> bool:
-        """Count what cannot be read; say so at the 1st, 2nd, 4th, 8th ... time."""
+        """Count what cannot be read; say so at the 1st, 2nd, 4th, 8th ... time, of shards once."""
         self.skipped += 1
-        if self.skipped & (self.skipped - 1) == 0:
+        shard = getattr(error, 'shard', None)
+        if shard is None:
+            said = self.skipped & (self.skipped - 1) == 0
+        else:
+            said, where = shard not in self._damaged, shard
+            self._damaged.add(shard)
+        if said:
             print_log(
                 f'{self.skipped} broken samples or shards skipped so far by this reader, the last: '
                 f'{where or error.args[-1:]} {type(error).__name__}: {error}',
@@ -162,7 +170,7 @@ class CaptionShards(Dataset):
                 wds.SimpleShardList(self.shards, seed=f'{seed} {epoch} {turn}'),
                 wds.split_by_node,
                 wds.split_by_worker,
-                wds.tarfile_to_samples(handler=self._count_broken),
+                partial(read_samples, handler=self._count_broken),
             ]
             if self.shuffle:
                 stages.append(wds.shuffle(self.shuffle, initial=self.shuffle, rng=rng))
@@ -177,11 +185,11 @@ def expand_shards(shards: str | Sequence[str]) -> list[str]:
     """Addresses of shards with their braces expanded.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or more than :data:`mmclip.io.braces.MAX_SHARDS`.
         FileNotFoundError: a local one is missing.
     """
     patterns = [shards] if isinstance(shards, str | os.PathLike) else list(shards)
-    found = [url for pattern in patterns for url in wds.shardlists.expand_urls(str(pattern))]
+    found = [url for pattern in patterns for url in expand_braces(str(pattern))]
     if not found:
         raise ValueError(f'shards: {shards!r} names no shard')
     for url in found:

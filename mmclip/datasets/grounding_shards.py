@@ -143,6 +143,12 @@ class GroundingShards(CaptionShards):
     def _decode(self, sample: dict) -> dict:
         decoded = super()._decode(sample)
         record = self._record(sample)
+        if decoded['img_shape'] != (size := (record['height'], record['width'])):
+            raise ValueError(
+                f'{decoded["img_path"]} has {decoded["img_shape"]} pixels (height, width), its '
+                f'labels are for {size}; delete {labels_path(self.labels, sample["__url__"])} and '
+                'run tools/pseudo_label.py again'
+            )
         found = self._phrases(record)
         caption = record['grounding']['caption']
         pixels = np.asarray(decoded['img'].convert('RGB'))[:, :, ::-1]

@@ -277,3 +277,21 @@ def test_bad_input(tool, data, labels, tmp_path):
     twice.insert(3, str(data / 's0.tar'))
     with pytest.raises(ValueError, match='label them apart'):
         tool.main(twice)
+
+
+@pytest.mark.parametrize('damage', ['header', 'zeros'])
+def test_a_shard_that_is_damaged_in_the_middle_gets_no_file(tool, data, tmp_path, capsys, damage):
+    whole = bytearray((data / 's0.tar').read_bytes())
+    place = whole.rindex(b'.txt', 0, whole.rindex(b'.png')) // 512 * 512 + 1024  # the last pair's
+    if damage == 'header':
+        whole[place] ^= 0x10
+    else:
+        whole[place : place + 512] = bytes(512)
+    (tmp_path / 's0.tar').write_bytes(whole)
+    given = arguments(data, tmp_path / 'out')
+    given[3] = str(tmp_path / 's0.tar')
+    with pytest.raises(SystemExit, match='1 shards are damaged'):
+        tool.main(given)
+    said = capsys.readouterr().out
+    assert '0 of 1 shards are labelled' in said
+    assert sorted(content(tmp_path / 'out')) == ['meta.json']

@@ -1,6 +1,5 @@
 """CLIP's image transform, exactly: Pillow resizes, in the picture's own mode."""
 
-import io
 from collections.abc import Sequence
 
 import mmengine.fileio as fileio
@@ -9,8 +8,9 @@ import torch
 import torchvision.transforms.functional as F
 from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from mmclip.io.image import open_image
 from mmclip.registry import TRANSFORMS
 
 
@@ -19,29 +19,29 @@ class LoadPicture(BaseTransform):
     """Reads ``img_path`` as a Pillow image in its own mode (palette, alpha and gray are kept).
 
     The palette must survive until after the resize (see :class:`CLIPResizeCrop`), so this is not
-    mmcv's ``LoadImageFromFile``. As in the official code, EXIF orientation is not applied.
+    mmcv's ``LoadImageFromFile``; see :func:`mmclip.io.image.open_image` for what it takes.
 
     Args:
+        ignore_orientation: Leave images lying as the official code does, which knows no EXIF
+            orientation.
         backend_args: MMEngine's storage backend, e.g. ``dict(backend='petrel')``.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a picture, or cut off.
+        ValueError: not a picture, cut off, or too large.
     """
 
-    def __init__(self, *, backend_args: dict | None = None) -> None:
+    def __init__(
+        self, *, ignore_orientation: bool = False, backend_args: dict | None = None
+    ) -> None:
+        self.ignore_orientation = ignore_orientation
         self.backend_args = backend_args
 
     def transform(self, results: dict) -> dict:
         path = results['img_path']
-        data = fileio.get(path, backend_args=self.backend_args)
-        try:
-            picture = Image.open(io.BytesIO(data))
-            picture.load()
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise ValueError(
-                f'img_path: {path} is not a picture or is cut off ({error})'
-            ) from error
+        local = self.backend_args is None and '://' not in str(path)
+        source = path if local else fileio.get(path, backend_args=self.backend_args)
+        picture = open_image(source, name=f'img_path: {path}', orient=not self.ignore_orientation)
         results['img'] = picture
         results['ori_shape'] = results['img_shape'] = (picture.height, picture.width)
         return results

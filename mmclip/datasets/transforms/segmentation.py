@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
+from mmclip.io.image import open_unchanged, standard_image
 from mmclip.registry import TRANSFORMS
 
 
@@ -21,19 +22,21 @@ def read_mask(path: str, *, brightness: bool = False) -> np.ndarray:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the picture has colour channels.
+        ValueError: the picture is damaged, or has colour channels.
     """
+    name = f'seg_map_path: {path}'
     try:
-        with Image.open(path) as picture:
-            mode = picture.mode
-            mask = np.asarray(picture.convert('L') if brightness else picture)
+        picture = open_unchanged(path, name=name)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'seg_map_path: there is no mask {path}; docs/en/datasets.md tells the layout'
         ) from error
-    if mask.ndim != 2:
+    if brightness:
+        picture = standard_image(picture, name=name, orient=False).convert('L')
+    mask = np.asarray(picture)
+    if mask.ndim != 2 or picture.mode == 'F':
         raise ValueError(
-            f'seg_map_path: {path} is a picture of mode {mode}; masks hold one index per pixel '
+            f'{name} is a picture of mode {picture.mode}; masks hold one index per pixel '
             '(modes L, P, I;16)'
         )
     return mask

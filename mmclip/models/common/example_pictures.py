@@ -8,25 +8,23 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from mmclip.io.image import open_image, standard_image
 
 
 def _read(picture: Any, folder: Path, name: str) -> Image.Image:
     if isinstance(picture, Image.Image):
-        return picture
+        return standard_image(picture, name=f'examples: a picture of class {name!r}')
     if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.shape[2:] not in ((), (3,)) or not picture.size:
+            raise ValueError(
+                f'examples: class {name!r} has an array of shape {picture.shape} and type '
+                f'{picture.dtype}; a picture is uint8 of shape (height, width, 3)'
+            )
         return Image.fromarray(picture)
     path = folder / str(picture)
-    if not path.is_file():
-        raise FileNotFoundError(f'examples: the picture {path} of class {name!r} does not exist')
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-            return opened.copy()
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(
-            f'examples: {path} of class {name!r} is no picture or is cut off ({error})'
-        ) from error
+    return open_image(path, name=f'examples: the picture {path} of class {name!r}')
 
 
 def encode_examples(

@@ -7,13 +7,10 @@ file would say that it is done.
 """
 
 import hashlib
-import io
 import json
 import logging
 import os
-import tarfile
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import webdataset as wds
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
-from PIL import Image
 
 from mmclip.config_file import read_config
 from mmclip.datasets.grounding_shards import labels_path, shard_names
 from mmclip.datasets.odvg_writers import write_lines
+from mmclip.io.image import open_image
+from mmclip.io.shards import DamagedShard, read_samples
 from mmclip.models.common.clip_loading import file_hash
 from mmclip.models.glip.captions import Caption, apart_caption
 from mmclip.models.glip.noun_phrases import Span
@@ -41,13 +38,7 @@ META = 'meta.json'
 PICTURES = ('jpg', 'jpeg', 'png', 'webp')
 # Steps of a test pipeline that do not apply: the picture is here, and the text is a caption.
 LEFT_OUT = ('LoadImage', 'LoadAnnotations', 'Grounding', 'Pack')
-ARCHIVE_ERRORS = (tarfile.TarError, zlib.error, OSError, EOFError)
-END_MARK = 1024  # zeros that end an archive
 ALL_BROKEN = 100  # so many pairs of which none can be prepared: the pipeline is at fault
-
-
-class DamagedShard(ValueError):
-    """A shard that cannot be read to its end."""
 
 
 @dataclass
@@ -154,24 +145,19 @@ def read_pairs(shard: str, find: Callable[[str], Sequence[Span]], counts: Counts
     Raises:
         DamagedShard: the archive cannot be read to its end.
     """
-    faults: list[str] = []
 
     def broken(error: Exception) -> bool:
-        if isinstance(error, ARCHIVE_ERRORS):
-            faults.append(f'{type(error).__name__}: {error.args[0] if error.args else error}')
-        else:  # a name that comes twice
-            counts.broken += 1
-        return not faults
+        if isinstance(error, DamagedShard):
+            raise error
+        counts.broken += 1  # a name that comes twice
+        return True
 
-    if _lacks_end(shard):
-        raise DamagedShard(f'shards: {shard} is cut off; get it again')
-    stages = wds.SimpleShardList([shard]), wds.tarfile_to_samples(handler=broken)
-    for sample in wds.DataPipeline(*stages):
+    for sample in read_samples([dict(url=shard)], handler=broken):
         counts.pairs += 1
         key = next((key for key in PICTURES if key in sample), None)
         try:
             caption = sample['txt'].decode().strip()
-            picture = np.asarray(Image.open(io.BytesIO(sample[key])).convert('RGB'))
+            picture = np.asarray(open_image(sample[key]).convert('RGB'))
         except Exception:  # whatever a damaged picture makes its decoder raise; no picture, no text
             counts.broken += 1
             continue
@@ -181,18 +167,6 @@ def read_pairs(shard: str, find: Callable[[str], Sequence[Span]], counts: Counts
             continue
         name = f'{Path(shard).name}/{sample["__key__"]}.{key}'
         yield Pair(name, np.ascontiguousarray(picture[:, :, ::-1]), caption, spans)
-    if faults:
-        raise DamagedShard(f'shards: {shard} cannot be read to its end ({faults[0]}); get it again')
-
-
-def _lacks_end(shard: str) -> bool:
-    """Whether a local archive has no end mark; readers do not miss it between two members."""
-    path = Path(shard)
-    if path.suffix != '.tar' or not path.is_file():
-        return False
-    with path.open('rb') as file:
-        file.seek(-min(END_MARK, path.stat().st_size), os.SEEK_END)
-        return any(file.read())
 
 
 def record_of(

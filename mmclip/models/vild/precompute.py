@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import mmcv
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mmclip.datasets.annotation_file import image_file, read_annotation_file
+from mmclip.io.image import decode_image
 from mmclip.models.common.clip_loading import state_hash
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
@@ -91,12 +91,7 @@ def read_picture(picture: Picture):
     Raises:
         FileNotFoundError, ValueError: it is missing or damaged.
     """
-    if not picture.path.is_file():
-        raise FileNotFoundError(f'picture {picture.path} does not exist')
-    image = mmcv.imread(picture.path, channel_order='rgb')
-    if image is None:
-        raise ValueError(f'picture {picture.path} is damaged')
-    return image
+    return decode_image(picture.path, name=f'picture {picture.path}', rgb=True)
 
 
 def crop_picture(picture: Picture, image, found: tuple, rule: CropRule) -> tuple:

@@ -177,7 +177,7 @@ def test_bad_examples_are_named(encoder, tmp_path):
     cases = {
         'among the 1 class names': {'dog': ['x.png']},
         'has no picture': {'cat': []},
-        'no picture or is cut off': {'cat': [str(tmp_path / 'no.png')]},
+        'is not a readable picture: cut off': {'cat': [str(tmp_path / 'no.png')]},
     }
     for message, examples in cases.items():
         with pytest.raises(ValueError, match=message):
