@@ -72,6 +72,7 @@ def parse_json(
     kind: type | tuple[type, ...] = (dict, list),
     keys: tuple[str, ...] = (),
     object_hook: Callable[[dict], Any] | None = None,
+    distinct: bool = False,
     hint: str = '',
 ) -> Any:
     """Parse json.
@@ -82,19 +83,30 @@ def parse_json(
         kind: What the json must be.
         keys: Entries that it must have if it is an object.
         object_hook: As of ``json.loads``.
+        distinct: Whether a key that an object has twice is an error; json takes the last one.
         hint: The way out.
 
     Raises:
         DamagedFile: anything else.
     """
     with parsing(where, hint):
-        content = json.loads(text, object_hook=object_hook)
+        pairs_hook = _distinct if distinct else None
+        content = json.loads(text, object_hook=object_hook, object_pairs_hook=pairs_hook)
         if not isinstance(content, kind):
             kinds = kind if isinstance(kind, tuple) else (kind,)
             raise ValueError(f'expected {" or ".join(map(_word, kinds))}, got {_word(content)}')
         if isinstance(content, dict):
             for key in keys:
                 content[key]
+    return content
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f'the key {twice!r} comes more than once')
     return content
 
 
@@ -132,6 +144,20 @@ def whole_number(value: Any, name: str, *, least: int | None = None) -> int:
     if least is not None and value < least:
         raise ValueError(f'{name} is {_short(value)}, less than {least}')
     return int(value)
+
+
+def finite_numbers(values: Any, count: int, name: str) -> list:
+    """So many finite numbers, as they are.
+
+    Raises:
+        ValueError: anything else.
+    """
+    good = isinstance(values, list | tuple) and len(values) == count
+    if not good or not all(type(value) in (int, float) for value in values):
+        raise ValueError(f'{name} is {_short(values)}, not {count} numbers')
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f'{name} is {_short(values)}, not finite')
+    return values
 
 
 def texts(value: Any, name: str) -> list[str]:

@@ -32,6 +32,7 @@ from PIL import Image
 from mmclip.checkpoint import read_state_dict
 from mmclip.datasets.grounding_shards import labels_path, shard_names
 from mmclip.datasets.odvg_writers import write_lines
+from mmclip.io.parsing import read_json
 from mmclip.models.common.clip_loading import file_hash
 from mmclip.models.glip.captions import Caption, apart_caption
 from mmclip.models.glip.noun_phrases import Span
@@ -316,7 +317,7 @@ def write_meta(folder: Path, meta: dict) -> None:
     """
     path = folder / META
     if path.is_file():
-        known = json.loads(path.read_text())
+        known = read_json(path, kind=dict, hint='delete it and the labels beside it')
         different = sorted(k for k in known.keys() | meta.keys() if known.get(k) != meta.get(k))
         if different:
             raise ValueError(
