@@ -43,7 +43,7 @@ def parsing(where: object, hint: str = '') -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError:
+    except (DamagedFile, FileNotFoundError):
         raise
     except Exception as error:
         raise damaged(where, error, hint) from error

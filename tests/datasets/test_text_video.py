@@ -344,7 +344,7 @@ def test_bad_annotations(root):
     with pytest.raises(ValueError, match="no sentence of 'video0'"):
         own(root, 'mute', {'video0': [' ']})
     (root / 'damaged.json').write_text('{"video0": ')
-    with pytest.raises(ValueError, match=r'damaged\.json is no json'):
+    with pytest.raises(ValueError, match=r'damaged\.json: is no json'):
         build('VideoCaptions', root, ann_file='damaged.json')
     for bad in (dict(missing='skip'), dict(max_texts=0)):
         with pytest.raises(ValueError, match='missing|max_texts'):
