@@ -210,7 +210,7 @@ class VideoCaptions(TextVideoDataset):
         """In the order of the file."""
         if not self.ann_file.endswith('.jsonl'):
             for name, texts in _json(self.ann_file, 'ann_file').items():
-                yield Clip(name, [texts] if isinstance(texts, str) else list(texts))
+                yield Clip(name, [texts] if isinstance(texts, str) else texts)
             return
         for number, line in enumerate(read_list(self.ann_file, 'ann_file').split('\n'), start=1):
             if not line.strip():
@@ -219,5 +219,5 @@ class VideoCaptions(TextVideoDataset):
             row = parse_json(line, where, kind=dict)
             with parsing(where, "expected {'video': ..., 'text': ...}"):
                 texts = row['texts'] if 'texts' in row else [row['text']]
-                clip = Clip(row['video'], list(texts), row.get('start'), row.get('end'))
+                clip = Clip(row['video'], texts, row.get('start'), row.get('end'))
             yield clip
