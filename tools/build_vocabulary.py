@@ -14,10 +14,8 @@
 """
 
 import argparse
-import json
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.console import Console
@@ -25,7 +23,9 @@ from rich.console import Console
 import mmclip  # noqa: F401  applies the remedies for the installed stack
 from mmclip import user_errors
 from mmclip.checkpoint import read_state_dict
-from mmclip.models.common.class_names import class_names
+from mmclip.io.arrays import read_npy
+from mmclip.io.parsing import parsing
+from mmclip.models.common.class_names import class_names, names_of_json
 from mmclip.models.common.prompts import PROMPT_SETS
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.common.vocabulary import Vocabulary
@@ -64,11 +64,12 @@ def asked_names(args: argparse.Namespace) -> tuple[str, ...]:
         path = Path(args.names_file)
         if not path.is_file():
             raise FileNotFoundError(f'--names-file: there is no file {path}')
-        text = path.read_text(encoding='utf-8')
-        lines = text.splitlines()
-        return class_names(
-            json.loads(text) if path.suffix == '.json' else [x.strip() for x in lines if x.strip()]
-        )
+        where = f'--names-file: {path}'
+        if path.suffix == '.json':
+            return names_of_json(path, where)
+        with parsing(where):
+            lines = path.read_text(encoding='utf-8').splitlines()
+            return class_names([line.strip() for line in lines if line.strip()])
     raise ValueError('give the names by --vocabulary, --names or --names-file')
 
 
@@ -77,7 +78,8 @@ def read_array(path: Path, key: str | None) -> torch.Tensor:
     if not path.is_file():
         raise FileNotFoundError(f'--from-array: there is no file {path}')
     if path.suffix == '.npy':
-        return torch.from_numpy(np.load(path, allow_pickle=False)).float()
+        with parsing(f'--from-array: {path}'):
+            return torch.from_numpy(read_npy(path)).float()
     tensors = read_state_dict(path)
     if key is None and len(tensors) == 1:
         key = next(iter(tensors))
@@ -88,8 +90,10 @@ def read_array(path: Path, key: str | None) -> torch.Tensor:
 
 def imported(args: argparse.Namespace) -> Vocabulary:
     names, rows = asked_names(args), read_array(Path(args.from_array), args.key)
+    if rows.ndim != 2 or not rows.is_floating_point() or not rows.isfinite().all():
+        raise ValueError(f'--from-array: {args.from_array} holds no (K, D) finite numbers')
     # Arrays of the (D, K) layout are common too.
-    if rows.ndim == 2 and rows.shape[0] != len(names) and rows.shape[1] == len(names):
+    if rows.shape[0] != len(names) and rows.shape[1] == len(names):
         rows = rows.t()
     return Vocabulary(names, F.normalize(rows, dim=-1), model=args.model or '')
 

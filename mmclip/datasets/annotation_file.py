@@ -3,13 +3,14 @@
 import contextlib
 import difflib
 import gc
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from mmclip.io.parsing import DamagedFile, parsing, read_json
 
 BASE = 'base'
 NOVEL = 'novel'
@@ -63,7 +64,8 @@ def read_annotation_file(path: str | Path, *, masks: str = 'lists') -> dict:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not json, or lacks ``images``, ``annotations`` or ``categories``.
+        ValueError: If it is not json, or ``images``, ``annotations`` or ``categories`` are missing
+            or no lists of objects.
     """
     path = Path(path)
     if not path.is_file():
@@ -73,14 +75,17 @@ def read_annotation_file(path: str | Path, *, masks: str = 'lists') -> dict:
             'docs/en/datasets.md'
         )
     with _collector_paused():
-        try:
-            content = json.loads(path.read_text(encoding='utf-8'), object_hook=_MASKS[masks])
-        except ValueError as error:
-            raise ValueError(f'{path} is not a json file or is cut off: {error}') from None
+        content = read_json(path, object_hook=_MASKS[masks])
     keys = {'images', 'annotations', 'categories'}
     if not isinstance(content, dict) or not keys <= content.keys():
         found = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise ValueError(f'{path} must hold {sorted(keys)} (LVIS v1 or COCO format), found {found}')
+    for key in sorted(keys):
+        if not isinstance(content[key], list):
+            raise ValueError(f'{path}: {key} is no list but {type(content[key]).__name__}')
+        for index, record in enumerate(content[key]):
+            if not isinstance(record, dict):
+                raise ValueError(f'{path}: entry {index} of {key} is no object but {record!r:.60}')
     return content
 
 
@@ -105,7 +110,14 @@ def read_categories(
     for record in records:
         if not {'id', 'name'} <= record.keys():
             raise ValueError(f'a category of {source} lacks id or name: {record}')
-    records = sorted(records, key=lambda record: record['id'])
+        if not isinstance(record['name'], str) or not record['name'].strip():
+            name = record['name']
+            raise ValueError(f'{source} has a category whose name is {name!r:.60}, not a word')
+        if not isinstance(record.get('split', ''), str):
+            raise ValueError(f'{source}: the split of category {record["name"]!r} is not a word')
+    with parsing(f'{source}: ids of categories'):
+        records = sorted(records, key=lambda record: record['id'])
+        Counter(record['id'] for record in records)
     ids = tuple(record['id'] for record in records)
     names = tuple(record['name'] for record in records)
     if not records:
@@ -117,9 +129,6 @@ def read_categories(
                 f'{source} has more than one category with the {what} {repeated[0]!r}; '
                 f'{what}s of categories must differ'
             )
-    for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise ValueError(f'{source} has a category whose name is {name!r}, not a word')
     if novel is None:
         splits = tuple(_split_of(record) for record in records)
     else:
@@ -145,11 +154,16 @@ def read_categories(
 
 def image_file(record: dict, *, source: str) -> str:
     """Path of an image below the image folder: ``file_name``, else the end of ``coco_url``."""
+    for key in ('file_name', 'coco_url'):
+        if key in record and not isinstance(record[key], str):
+            raise DamagedFile(
+                f'image {record.get("id")} of {source}: {key} is {record[key]!r:.60}, not a text'
+            )
     if 'file_name' in record:
         return record['file_name']
     if 'coco_url' in record:
         return '/'.join(record['coco_url'].split('/')[-2:])
-    raise ValueError(f'image {record.get("id")} of {source} has neither file_name nor coco_url')
+    raise DamagedFile(f'image {record.get("id")} of {source} has neither file_name nor coco_url')
 
 
 def _split_of(record: dict) -> str:
@@ -170,8 +184,41 @@ def _without_masks(record: dict) -> dict:
 def _with_arrays(record: dict) -> dict:
     polygons = record.get('segmentation')
     if isinstance(polygons, list):
-        record['segmentation'] = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
+        with contextlib.suppress(ValueError, TypeError, OverflowError):  # `check_masks` names it
+            record['segmentation'] = [np.asarray(polygon, dtype=np.float64) for polygon in polygons]
     return record
+
+
+def check_masks(records: Sequence[dict], *, source: str) -> None:
+    """Raise unless the masks of annotations are polygons of finite numbers, or run lengths.
+
+    Args:
+        records: Annotations of one image, as ``read_annotation_file(masks='arrays')`` gives them.
+        source: The file's name, for the message.
+
+    Raises:
+        ValueError: a mask is none; the annotation is named.
+    """
+    masks = [record['segmentation'] for record in records if record.get('segmentation')]
+    polygons = [polygon for mask in masks if isinstance(mask, list) for polygon in mask]
+    good = all(isinstance(polygon, np.ndarray) and polygon.ndim == 1 for polygon in polygons)
+    good = good and (not polygons or bool(np.isfinite(np.concatenate(polygons)).all()))
+    if good and all(isinstance(mask, list) or _is_run_lengths(mask) for mask in masks):
+        return
+    if len(records) > 1:
+        for record in records:
+            check_masks([record], source=source)
+    raise DamagedFile(
+        f'annotation {records[0].get("id")} of {source}: segmentation is neither a list of '
+        'polygons [x, y, x, y, ...] nor run lengths {size, counts}'
+    )
+
+
+def _is_run_lengths(mask: object) -> bool:
+    if not isinstance(mask, dict) or not isinstance(mask.get('counts'), list | str):
+        return False
+    size = mask.get('size')
+    return isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)
 
 
 _MASKS = {'lists': None, 'arrays': _with_arrays, 'none': _without_masks}

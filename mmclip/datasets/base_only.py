@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mmclip.datasets.annotation_file import read_annotation_file
+from mmclip.io.parsing import parsing
 from mmclip.whole_files import atomic_file
 
 
@@ -95,12 +96,13 @@ def convert_file(
         FileNotFoundError, ValueError: ``source`` is missing or no annotation file.
     """
     content = read_annotation_file(source)
-    content, counts = select_splits(
-        content, splits_of, boxes_of=boxes_of, categories_of=categories_of
-    )
-    if drop_empty:
-        content = without_empty_images(content)
-        counts['images'] = len(content['images'])
+    with parsing(source):
+        content, counts = select_splits(
+            content, splits_of, boxes_of=boxes_of, categories_of=categories_of
+        )
+        if drop_empty:
+            content = without_empty_images(content)
+            counts['images'] = len(content['images'])
     write_json(target, content)
     return (
         f'{target}: {counts["images"]} images, {len(content["categories"])} categories, '

@@ -2,7 +2,6 @@
 
 import csv
 import difflib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from PIL import Image
 
-from mmclip.models.common.class_names import class_names
+from mmclip.io.parsing import DamagedFile, is_digits, parsing
+from mmclip.models.common.class_names import class_names, names_of_json
 from mmclip.registry import DATASETS
 
 _PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
@@ -35,8 +35,7 @@ def read_class_names(classes: str | Sequence[str], root: str = '') -> tuple[str,
     path = Path(root, classes)
     if not path.is_file():
         raise FileNotFoundError(f'classes: {path} does not exist; {_MINI}; {_HELP}')
-    content = json.loads(path.read_text(encoding='utf-8'))
-    return class_names(content['names'] if isinstance(content, dict) else content)
+    return names_of_json(path, f'classes: {path}')
 
 
 @DATASETS.register_module()
@@ -85,7 +84,10 @@ class ClassificationList(BaseDataset):
         """Rows with ``img_path``, ``gt_label``, ``img_id`` and perhaps ``split``."""
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(f'ann_file: {self.ann_file} does not exist; {_MINI}; {_HELP}')
-        with open(self.ann_file, newline='', encoding='utf-8') as stream:
+        with (
+            parsing(f'ann_file: {self.ann_file}'),
+            open(self.ann_file, newline='', encoding='utf-8') as stream,
+        ):
             rows = self._csv(stream) if self.ann_file.endswith('.csv') else self._text(stream)
         if self.splits is not None:
             rows = [row for row in rows if row.get('split') in self.splits]
@@ -102,7 +104,7 @@ class ClassificationList(BaseDataset):
     def _csv(self, stream: Any) -> list[dict]:
         table = csv.DictReader(stream)
         if not {'file', 'name'} <= set(table.fieldnames or ()):
-            raise ValueError(
+            raise DamagedFile(
                 f"ann_file: {self.ann_file} needs a head with 'file' and 'name', got "
                 f'{table.fieldnames}'
             )
@@ -114,10 +116,12 @@ class ClassificationList(BaseDataset):
         for line, row in enumerate(table, start=2):
             if row['name'] not in number:
                 near = difflib.get_close_matches(str(row['name']), number, n=3)
-                raise ValueError(
+                raise DamagedFile(
                     f'ann_file: {self.ann_file} line {line}: {row["name"]!r} is not among the '
                     f'{len(number)} classes; close names: {", ".join(near) or "none"}'
                 )
+            if not row['file']:
+                raise DamagedFile(f'ann_file: {self.ann_file} line {line}: no file')
             new = dict(img_path=row['file'], gt_label=number[row['name']])
             if row.get('split'):
                 new['split'] = row['split']
@@ -127,14 +131,14 @@ class ClassificationList(BaseDataset):
     def _text(self, stream: Any) -> list[dict]:
         names = self._metainfo.get('classes')
         if names is None:
-            raise ValueError('classes: a list of class numbers needs the names of the classes')
+            raise DamagedFile('classes: a list of class numbers needs the names of the classes')
         rows = []
         for line, text in enumerate(stream, start=1):
             if not text.strip():
                 continue
             path, _, label = text.strip().rpartition(' ')
-            if not path or not label.isdigit() or int(label) >= len(names):
-                raise ValueError(
+            if not path or not is_digits(label) or int(label) >= len(names):
+                raise DamagedFile(
                     f"ann_file: {self.ann_file} line {line}: expected 'path number' with a number "
                     f'below {len(names)}, got {text.strip()!r}'
                 )

@@ -1,9 +1,10 @@
 """The benchmarks of the fold protocol: which classes each fold tests, and where the files lie."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from mmclip.io.parsing import is_digits, parsing, read_json, texts, whole_number
 
 PARTS = ('train', 'val', 'test')
 NUM_FOLDS = 4
@@ -61,9 +62,11 @@ def _text_entries(
     entries = []
     for number in folds:
         path = _existing(lists / kind / f'fold{number}.txt')
-        for line in path.read_text().split():
+        with parsing(f'lists: {path}'):
+            lines = path.read_text().split()
+        for line in lines:
             name, _, class_id = line.rpartition('__')
-            if not name or not class_id.isdigit():
+            if not name or not is_digits(class_id):
                 raise ValueError(f'lists: {path} holds the line {line!r}; expected name__class')
             entries.append(
                 Entry(
@@ -83,23 +86,34 @@ def _pascal(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]
 def _mini_world(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]:
     if part == 'train':
         return _text_entries(root, lists, fold, part, 'images/{name}.png', 'annotations/{name}.png')
-    return [
-        Entry(str(root / row['image']), str(root / row['mask']), row['class_id'])
-        for row in json.loads(_existing(lists / part / f'fold{fold}.json').read_text())
-    ]
+    path = _existing(lists / part / f'fold{fold}.json')
+    rows = read_json(path, f'lists: {path}', kind=list)
+    with parsing(f'lists: {path}'):
+        return [
+            Entry(
+                str(root / row['image']),
+                str(root / row['mask']),
+                whole_number(row['class_id'], 'class_id'),
+            )
+            for row in rows
+        ]
 
 
 def _coco(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]:
     """``{trn,val}/fold{i}.json``: class -> picture names, from ``tools/dataset_converters``."""
     kind = 'trn' if part == 'train' else 'val'
-    table = json.loads(_existing(lists / kind / f'fold{fold}.json').read_text())
-    return [
-        Entry(
-            str(root / name), str(root / 'annotations' / Path(name).with_suffix('.png')), int(key)
-        )
-        for key, names in table.items()
-        for name in names
-    ]
+    path = _existing(lists / kind / f'fold{fold}.json')
+    table = read_json(path, f'lists: {path}', kind=dict, distinct=True)
+    with parsing(f'lists: {path}'):
+        return [
+            Entry(
+                str(root / name),
+                str(root / 'annotations' / Path(name).with_suffix('.png')),
+                int(key),
+            )
+            for key, names in table.items()
+            for name in texts(names, f'class {key}')
+        ]
 
 
 def _fss(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]:

@@ -17,6 +17,7 @@ from mmclip.datasets.odvg_records import (
     read_lines,
     read_phrases,
 )
+from mmclip.io.parsing import parsing
 from mmclip.models.glip.captions import Caption
 from mmclip.registry import DATASETS
 
@@ -104,11 +105,13 @@ class GroundingShards(CaptionShards):
         if shard not in self._records:
             while len(self._records) >= FILES_KEPT:
                 self._records.popitem(last=False)
-            lines = read_lines(labels_path(self.labels, shard))
+            path = labels_path(self.labels, shard)
             name = f'{Path(shard).name}/'
-            self._records[shard] = {
-                base_plus_ext(record['filename'].removeprefix(name))[0]: record for record in lines
-            }
+            with parsing(path):
+                self._records[shard] = {
+                    base_plus_ext(record['filename'].removeprefix(name))[0]: record
+                    for record in read_lines(path)
+                }
         self._records.move_to_end(shard)
         return self._records[shard]
 
@@ -133,12 +136,13 @@ class GroundingShards(CaptionShards):
             yield sample
 
     def _phrases(self, record: dict) -> Phrases:
-        content, dropped = record['grounding'], Counter()
-        found = read_phrases(content['caption'], content['regions'], dropped)
-        size = record['height'], record['width']
-        clean_boxes(found, size, dropped, min_score=self.min_score, nms_iou=self.nms_iou)
-        merge_same_boxes(found)
-        return found
+        with parsing(f'labels: the record of {record["filename"]} in {self.labels}'):
+            content, dropped = record['grounding'], Counter()
+            found = read_phrases(content['caption'], content['regions'], dropped)
+            size = record['height'], record['width']
+            clean_boxes(found, size, dropped, min_score=self.min_score, nms_iou=self.nms_iou)
+            merge_same_boxes(found)
+            return found
 
     def _decode(self, sample: dict) -> dict:
         decoded = super()._decode(sample)

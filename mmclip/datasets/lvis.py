@@ -1,5 +1,6 @@
 """Boxes and masks in LVIS v1 or COCO format, with base and novel classes."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -10,14 +11,17 @@ from mmengine.logging import print_log
 from mmclip.datasets.annotation_file import (
     BASE,
     Categories,
+    check_masks,
     image_file,
     read_annotation_file,
     read_categories,
 )
 from mmclip.datasets.bad_images import SkipsBadImages
+from mmclip.io.parsing import damaged, parsing
 from mmclip.registry import DATASETS
 
 MIN_SIDE = 1.0  # pixels; mmdet drops smaller boxes too
+_FOUR_NUMBERS = 'bbox is [x, y, width, height], area a number'
 
 
 @DATASETS.register_module()
@@ -29,7 +33,12 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
     ... for each class) and ``novel`` (names of all classes that are not base). They are known once
     the file has been read, so not yet with ``lazy_init=True``.
 
-    Boxes smaller than a pixel or outside their image are dropped, and one line says how many.
+    Boxes smaller than a pixel, with a number that is not finite or outside their image are dropped,
+    as are those with an ``area`` of 0 (as in mmdet), and one line says how many. An annotation
+    whose category the file does not list is an error; mmdet leaves it out without a word.
+
+    With ``load_masks``, an annotation without ``segmentation`` in a file of masks has the mask
+    ``[]``: where masks are loaded, mmdet ignores the box, as it does for a polygon that is none.
 
     Args:
         metainfo: ``dict(classes=[...])`` keeps only these categories, in this order.
@@ -79,18 +88,16 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
         self.cat_ids = list(categories.ids)
         self.cat2label = {cat_id: label for label, cat_id in enumerate(categories.ids)}
 
-        of_image = self._group_by_image(content.pop('annotations'), known)
+        annotations = content.pop('annotations')
+        self.has_masks = any(record.get('segmentation') for record in annotations)
+        of_image = self._group_by_image(annotations, known)
         label_of = self._kept_labels(categories)
         dropped = Counter()
-        try:
-            data_list = [
-                self._data_info(record, of_image.pop(record['id'], ()), label_of, dropped)
-                for record in content['images']
-            ]
-        except KeyError as error:
-            raise ValueError(
-                f'an image or annotation of {self.ann_file} lacks the entry {error}'
-            ) from None
+        data_list = []
+        for index, record in enumerate(content['images']):
+            with parsing(f'image {record.get("id", f"number {index}")} of {self.ann_file}'):
+                found = of_image.pop(record['id'], ())
+                data_list.append(self._data_info(record, found, label_of, dropped))
         if len({info['img_id'] for info in data_list}) < max(len(data_list), 1):
             raise ValueError(f'{self.ann_file} holds no image, or two with the same id')
         dropped['without an image in the file'] = sum(map(len, of_image.values()))
@@ -127,13 +134,17 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
     def _group_by_image(self, annotations: list[dict], known: Categories) -> dict[int, list]:
         allowed = set(known.ids)
         of_image = defaultdict(list)
-        for annotation in annotations:
-            if annotation['category_id'] not in allowed:
-                raise ValueError(
-                    f'annotation {annotation.get("id")} of {self.ann_file} names category '
-                    f'{annotation["category_id"]!r}, which is none of its {len(allowed)} categories'
-                )
-            of_image[annotation['image_id']].append(annotation)
+        for index, annotation in enumerate(annotations):
+            try:
+                if annotation['category_id'] not in allowed:
+                    raise ValueError(
+                        f'names category {annotation["category_id"]!r}, which is none of the '
+                        f'{len(allowed)} that the file lists; list it, or leave the annotation out'
+                    )
+                of_image[annotation['image_id']].append(annotation)
+            except Exception as error:
+                where = annotation.get('id', f'number {index}')
+                raise damaged(f'annotation {where} of {self.ann_file}', error) from error
         return of_image
 
     def _kept_labels(self, categories: Categories) -> dict[int, int]:
@@ -149,25 +160,39 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
         self, record: dict, annotations: Sequence[dict], label_of: dict, dropped: Counter
     ) -> dict:
         height, width = record['height'], record['width']
-        instances = []
+        if not (0 < height < math.inf and 0 < width < math.inf):
+            raise ValueError(f'its height and width are {height!r} and {width!r}')
+        instances, kept = [], []
         for annotation in annotations:
             label = label_of.get(annotation['category_id'])
             if label is None or annotation.get('ignore', False):
                 continue
-            x, y, w, h = annotation['bbox']
-            # Written so that a NaN is dropped as well.
-            inside = min(x + w, width) > max(x, 0) and min(y + h, height) > max(y, 0)
-            if not (inside and w >= MIN_SIDE and h >= MIN_SIDE):
+            try:
+                x, y, w, h = annotation['bbox']
+                # Written so that a NaN is dropped as well.
+                inside = min(x + w, width) > max(x, 0) and min(y + h, height) > max(y, 0)
+                finite = math.isfinite(x + y + w + h)
+                empty = not annotation.get('area', 1) > 0
+            except Exception as error:
+                where = f'annotation {annotation.get("id")} of {self.ann_file}'
+                raise damaged(where, error, _FOUR_NUMBERS) from error
+            if not (inside and finite and w >= MIN_SIDE and h >= MIN_SIDE):
                 dropped['smaller than a pixel or outside the image'] += 1
+                continue
+            if empty:
+                dropped['of area 0'] += 1
                 continue
             instance = dict(
                 bbox=[x, y, x + w, y + h],
                 bbox_label=label,
                 ignore_flag=int(bool(annotation.get('iscrowd', 0))),
             )
-            if annotation.get('segmentation'):
-                instance['mask'] = annotation['segmentation']
+            if self.load_masks and self.has_masks:
+                instance['mask'] = annotation.get('segmentation') or []
             instances.append(instance)
+            kept.append(annotation)
+        if self.load_masks:
+            check_masks(kept, source=self.ann_file)
         info = dict(
             img_id=record['id'],
             img_path=join_path(

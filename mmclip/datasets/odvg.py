@@ -1,6 +1,5 @@
 """Grounding data: captions whose phrases have boxes, one json record per line."""
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mmclip.datasets.odvg_records import (
     read_lines,
     read_phrases,
 )
+from mmclip.io.parsing import parsing, read_json, whole_number
 from mmclip.models.common.class_names import class_names
 from mmclip.models.glip.captions import Caption
 from mmclip.registry import DATASETS
@@ -146,17 +146,19 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
             path = Path(join_path(self.data_root or '', self.label_map_file))
             if not path.is_file():
                 raise FileNotFoundError(f'label_map_file={str(path)!r} does not exist')
-            names = json.loads(path.read_text(encoding='utf-8'))
-            if sorted(map(int, names)) != list(range(len(names))):
+            names = read_json(path, f'label_map_file: {path}', kind=dict, distinct=True)
+            if names.keys() != {str(label) for label in range(len(names))}:
                 raise ValueError(f'{path}: its labels are not 0 to {len(names) - 1}')
-            return tuple(names[str(label)] for label in range(len(names)))
+            with parsing(f'label_map_file: {path}'):
+                return class_names([names[str(label)] for label in range(len(names))])
         classes = self._metainfo.get('classes')
         return None if classes is None else class_names(classes)
 
     def _info(
         self, number: int, record: dict, names: tuple[str, ...] | None, dropped: Counter
     ) -> dict:
-        try:
+        where = f'record {number + 1} of {self.ann_file}'
+        with parsing(where, 'docs/en/datasets.md shows what a record holds'):
             size = record['height'], record['width']
             info = dict(
                 img_id=record.get('image_id', number),
@@ -168,11 +170,6 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
             if 'grounding' in record:
                 return info | self._grounding(record['grounding'], size, dropped)
             return info | self._detection(record.get('detection', {}), size, names, dropped)
-        except (KeyError, TypeError, IndexError) as error:
-            raise ValueError(
-                f'record {number + 1} of {self.ann_file}: {type(error).__name__} {error}; '
-                'docs/en/datasets.md shows what a record holds'
-            ) from None
 
     def _grounding(self, content: dict, size: tuple[int, int], dropped: Counter) -> dict:
         found = read_phrases(content['caption'], content['regions'], dropped)
@@ -204,7 +201,7 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
         rows = content.get('instances', ())
         found = Phrases(
             boxes=[row['bbox'] for row in rows],
-            labels=[int(row['label']) for row in rows],
+            labels=[whole_number(row['label'], 'label') for row in rows],
             scores=[row.get('score', 1.0) for row in rows],
             masks=[row.get('segmentation') for row in rows],
         )

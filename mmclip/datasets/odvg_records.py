@@ -1,6 +1,5 @@
 """Records of ODVG files: phrases of captions with their boxes."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torchvision.ops import nms
+
+from mmclip.io.parsing import finite_numbers, parse_json, whole_number
 
 MIN_SIDE = 1.0  # pixels; mmdet drops smaller boxes too
 NOT_FOUND = 'of phrases that are not in their caption'
@@ -54,7 +55,12 @@ def read_phrases(caption: str, regions: Sequence[dict], dropped: Counter) -> Phr
             all its boxes, or a list), ``segmentation`` (of its one box, or a list of those) and
             ``types``.
         dropped: Counts boxes of phrases that are not in the caption.
+
+    Raises:
+        ValueError: a region that is none; other numbers of scores or masks than of boxes.
     """
+    if not isinstance(caption, str):
+        raise ValueError(f'the caption is {caption!r:.60}, not a text')
     found = Phrases()
     number_of: dict[tuple, int] = {}
     for region in regions:
@@ -65,6 +71,7 @@ def read_phrases(caption: str, regions: Sequence[dict], dropped: Counter) -> Phr
         if not spans:
             start = caption.lower().find(region['phrase'].lower())
             spans = [[start, start + len(region['phrase'])]] if start >= 0 else []
+        spans = [[whole_number(end, 'tokens_positive') for end in span] for span in spans]
         spans = [[a, min(b, len(caption))] for a, b in spans if 0 <= a < min(b, len(caption))]
         if not spans:
             dropped[NOT_FOUND] += len(boxes)
@@ -77,9 +84,15 @@ def read_phrases(caption: str, regions: Sequence[dict], dropped: Counter) -> Phr
         scores = region.get('score', region.get('scores', 1.0))
         masks = region.get('segmentation')
         masks = [None] * len(boxes) if masks is None else [masks] if one else masks
+        scores = scores if isinstance(scores, list) else [scores] * len(boxes)
+        if not len(boxes) == len(scores) == len(masks):
+            raise ValueError(
+                f'{region.get("phrase")!r} has {len(boxes)} boxes, {len(scores)} scores and '
+                f'{len(masks)} masks'
+            )
         found.boxes += boxes
         found.labels += [number_of[key]] * len(boxes)
-        found.scores += scores if isinstance(scores, list) else [scores] * len(boxes)
+        found.scores += scores
         found.masks += masks
     return found
 
@@ -100,15 +113,28 @@ def clean_boxes(
         dropped: Counts them by reason.
         min_score: Boxes must exceed it (unless it is 0).
         nms_iou: Non-maximum suppression over all phrases; None for none.
+
+    Raises:
+        ValueError: a box that is not four numbers, a score or side of the image that is none.
     """
+    for box in found.boxes:
+        if len(box) != 4 or not all(isinstance(number, int | float) for number in box):
+            raise ValueError(f'the box {box!r:.60} is not four numbers')
+    finite_numbers([*size], 2, 'height and width')
+    if not all(isinstance(score, int | float) for score in found.scores):
+        raise ValueError(f'scores {found.scores!r:.60} are not numbers')
     boxes = np.array(found.boxes, dtype=np.float64).reshape(-1, 4)
     height, width = size
     clipped = np.stack(
         [boxes[:, 0::2].clip(0, width), boxes[:, 1::2].clip(0, height)], axis=-1
     ).reshape(-1, 4)
     # Written so that a NaN is dropped as well.
-    sides = np.minimum(boxes[:, 2:] - boxes[:, :2], np.inf)
-    good = (sides >= MIN_SIDE).all(1) & (clipped[:, 2:] > clipped[:, :2]).all(1)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    good = (
+        np.isfinite(boxes).all(1)
+        & (sides >= MIN_SIDE).all(1)
+        & (clipped[:, 2:] > clipped[:, :2]).all(1)
+    )
     sure = (np.array(found.scores) > min_score) | (min_score == 0) if len(boxes) else good
     dropped[OUTSIDE] += int((~good).sum())
     dropped[UNSURE] += int((good & ~sure).sum())
@@ -163,14 +189,8 @@ def read_lines(path: str | Path) -> Iterator[dict]:
     Raises:
         ValueError: a line is no json object; it is named.
     """
-    with open(path, encoding='utf-8') as stream:
+    with open(path, 'rb') as stream:  # text is decoded line by line, so that the line is named
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f'{path}, line {number} is no json: {error}') from None
-            if not isinstance(record, dict):
-                raise ValueError(f'{path}, line {number} is no record but {type(record).__name__}')
-            yield record
+            yield parse_json(line, f'{path}, line {number}', kind=dict)

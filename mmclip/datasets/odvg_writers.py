@@ -1,12 +1,14 @@
 """Other annotation formats as ODVG records: COCO, MDETR's grounding json, Flickr30k Entities."""
 
 import json
+import math
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmclip.datasets.annotation_file import image_file, read_annotation_file, read_categories
+from mmclip.io.parsing import parsing
 from mmclip.whole_files import atomic_file
 
 
@@ -21,6 +23,8 @@ def write_lines(path: Path, records: Iterable[dict]) -> int:
 
 def _corners(box: list[float]) -> list[float]:
     x, y, width, height = box
+    if not math.isfinite(x + y + width + height):
+        raise ValueError(f'the box {box} is not finite')
     return [x, y, x + width, y + height]
 
 
@@ -35,29 +39,26 @@ def coco_records(ann_file: Path) -> tuple[tuple[str, ...], Iterator[dict]]:
     label_of = {category: label for label, category in enumerate(categories.ids)}
     of_image = defaultdict(list)
     for row in content['annotations']:
-        if row['category_id'] not in label_of:
-            raise ValueError(f'{ann_file}: category {row["category_id"]!r} has no name')
-        if not row.get('iscrowd', 0):
-            of_image[row['image_id']].append(row)
-
-    def records() -> Iterator[dict]:
-        for image in content['images']:
-            instances = [
-                dict(
-                    bbox=_corners(row['bbox']),
-                    label=label_of[row['category_id']],
-                    category=categories.names[label_of[row['category_id']]],
+        with parsing(f'{ann_file}: annotation {row.get("id")}'):
+            if row['category_id'] not in label_of:
+                raise ValueError(f'category {row["category_id"]!r} has no name')
+            if not row.get('iscrowd', 0):
+                label = label_of[row['category_id']]
+                instance = dict(
+                    bbox=_corners(row['bbox']), label=label, category=categories.names[label]
                 )
-                for row in of_image[image['id']]
-            ]
-            yield dict(
+                of_image[row['image_id']].append(instance)
+
+    def record(image: dict) -> dict:
+        with parsing(f'{ann_file}: image {image.get("id")}'):
+            return dict(
                 filename=image_file(image, source=str(ann_file)),
                 height=image['height'],
                 width=image['width'],
-                detection=dict(instances=instances),
+                detection=dict(instances=of_image[image['id']]),
             )
 
-    return categories.names, records()
+    return categories.names, map(record, content['images'])
 
 
 def mdetr_records(ann_file: Path) -> Iterator[dict]:
@@ -71,29 +72,36 @@ def mdetr_records(ann_file: Path) -> Iterator[dict]:
     content = read_annotation_file(ann_file)
     of_image = defaultdict(list)
     for row in content['annotations']:
-        of_image[row['image_id']].append(row)
-    for image in content['images']:
-        if 'caption' not in image:
-            raise ValueError(f'{ann_file}: image {image["id"]} has no caption; is it of MDETR?')
-        caption = image['caption']
-        boxes_of: dict[tuple, list] = {}
-        for row in of_image[image['id']]:
+        with parsing(f'{ann_file}: annotation {row.get("id")}'):
             spans = tuple(tuple(span) for span in row['tokens_positive'])
-            boxes_of.setdefault(spans, []).append(_corners(row['bbox']))
-        regions = [
-            dict(
-                phrase=' '.join(caption[start:end] for start, end in spans),
-                tokens_positive=[list(span) for span in spans],
-                bbox=boxes,
-            )
-            for spans, boxes in boxes_of.items()
-        ]
-        yield dict(
-            filename=image['file_name'],
-            height=image['height'],
-            width=image['width'],
-            grounding=dict(caption=caption, regions=regions),
+            of_image[row['image_id']].append((spans, _corners(row['bbox'])))
+    for image in content['images']:
+        with parsing(f'{ann_file}: image {image.get("id")}'):
+            if 'caption' not in image:
+                raise ValueError('has no caption; is the file of MDETR?')
+            record = _mdetr_record(image, of_image[image['id']])
+        yield record
+
+
+def _mdetr_record(image: dict, boxes: list[tuple[tuple, list[float]]]) -> dict:
+    caption = image['caption']
+    boxes_of: dict[tuple, list] = {}
+    for spans, box in boxes:
+        boxes_of.setdefault(spans, []).append(box)
+    regions = [
+        dict(
+            phrase=' '.join(caption[start:end] for start, end in spans),
+            tokens_positive=[list(span) for span in spans],
+            bbox=boxes,
         )
+        for spans, boxes in boxes_of.items()
+    ]
+    return dict(
+        filename=image['file_name'],
+        height=image['height'],
+        width=image['width'],
+        grounding=dict(caption=caption, regions=regions),
+    )
 
 
 def read_sentence(line: str) -> tuple[str, list[tuple[list[int], str, list[str]]]]:
@@ -119,15 +127,16 @@ def read_sentence(line: str) -> tuple[str, list[tuple[list[int], str, list[str]]
 
 def read_entities(path: Path) -> tuple[tuple[int, int], dict[str, list[list[float]]]]:
     """Height and width of a picture, and the boxes of each phrase id."""
-    root = ElementTree.parse(path).getroot()
-    size = int(root.findtext('size/height')), int(root.findtext('size/width'))
-    boxes = defaultdict(list)
-    for element in root.findall('object'):
-        corner = element.find('bndbox')
-        if corner is not None:
-            box = [float(corner.findtext(side)) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
-            for name in element.findall('name'):
-                boxes[name.text].append(box)
+    with parsing(path):
+        root = ElementTree.parse(path).getroot()
+        size = int(root.findtext('size/height')), int(root.findtext('size/width'))
+        boxes = defaultdict(list)
+        for element in root.findall('object'):
+            corner = element.find('bndbox')
+            if corner is not None:
+                box = [float(corner.findtext(side)) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
+                for name in element.findall('name'):
+                    boxes[name.text].append(box)
     return size, boxes
 
 

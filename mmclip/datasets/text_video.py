@@ -10,6 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmclip.datasets.video_reader import VIDEO_ENDINGS
+from mmclip.io.parsing import DamagedFile, finite_numbers, parsing, texts
 
 HELP = (
     'docs/en/datasets.md says where each data set comes from; `python tools/make_mini_world.py '
@@ -82,7 +83,8 @@ def read_list(path: str | os.PathLike, argument: str) -> str:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'{argument}: {path} does not exist; {HELP}')
-    return Path(path).read_text(encoding='utf-8')
+    with parsing(f'{argument}: {path}'):
+        return Path(path).read_text(encoding='utf-8')
 
 
 class TextVideoDataset(BaseDataset):
@@ -148,24 +150,35 @@ class TextVideoDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Rows with ``video_id``, ``filename``, ``texts``, and ``start`` and ``end`` if told."""
         folder, rows, lost = VideoFolder(self.data_prefix['video']), [], []
-        for clip in self.read_clips():
-            texts = [text for text in (t.strip() for t in clip.texts) if text][: self.max_texts]
-            if not texts:
+        for clip in self._clips():
+            found = [text for text in (t.strip() for t in clip.texts) if text][: self.max_texts]
+            if not found:
                 raise ValueError(f'ann_file: {self.ann_file} has no sentence of {clip.video_id!r}')
             path = folder.find(clip.video_id)
             if path is None:
                 lost.append(clip.video_id)
                 continue
-            row = dict(video_id=clip.video_id, filename=path, texts=texts)
+            row = dict(video_id=clip.video_id, filename=path, texts=found)
             if clip.start is not None:
                 row.update(start=clip.start, end=clip.end)
             each = self.expand and not self.test_mode
-            rows += [dict(row, texts=[text]) for text in texts] if each else [row]
+            rows += [dict(row, texts=[text]) for text in found] if each else [row]
         if lost:
             self._tell_missing(lost, folder.folder)
         if not rows:
             raise ValueError(f'ann_file: {self.ann_file} leaves no video')
         return rows
+
+    def _clips(self) -> list[Clip]:
+        with parsing(f'ann_file: {self.ann_file}'):
+            clips = list(self.read_clips())
+        for clip in clips:
+            with parsing(f'ann_file: {self.ann_file}: {clip.video_id!r:.60}'):
+                texts([clip.video_id], 'names of videos')
+                texts(clip.texts, 'sentences')
+                if clip.start is not None:
+                    finite_numbers([clip.start, clip.end], 2, 'start and end')
+        return clips
 
     def _tell_missing(self, lost: list[str], folder: str) -> None:
         names = sorted(set(lost))
@@ -197,13 +210,13 @@ class TextVideoDataset(BaseDataset):
             return None
 
 
-def in_order(ids: Iterable[str], texts: dict[str, list[str]], where: str) -> Iterator[Clip]:
+def in_order(ids: Iterable[str], said: dict[str, list[str]], where: str) -> Iterator[Clip]:
     """Clips of a list of videos.
 
     Raises:
         ValueError: a video without a sentence.
     """
     for video_id in ids:
-        if video_id not in texts:
-            raise ValueError(f'ann_file: {where} has no sentence of {video_id!r}')
-        yield Clip(video_id, texts[video_id])
+        if video_id not in said:
+            raise DamagedFile(f'ann_file: {where} has no sentence of {video_id!r}')
+        yield Clip(video_id, said[video_id])

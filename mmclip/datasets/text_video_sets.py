@@ -1,7 +1,6 @@
 """The text-video data sets of CLIP4Clip in their own formats, and a plain one for one's own."""
 
 import csv
-import json
 import math
 import os
 from collections import defaultdict
@@ -10,15 +9,12 @@ from typing import Any
 
 from mmclip.checkpoint import read_checkpoint
 from mmclip.datasets.text_video import Clip, TextVideoDataset, in_order, read_list
+from mmclip.io.parsing import DamagedFile, parse_json, parsing
 from mmclip.registry import DATASETS
 
 
 def _json(path: str, argument: str) -> Any:
-    text = read_list(path, argument)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{argument}: {path} is no json: {error}') from error
+    return parse_json(read_list(path, argument), f'{argument}: {path}')
 
 
 @DATASETS.register_module()
@@ -47,7 +43,7 @@ class MSRVTT(TextVideoDataset):
         if self.video_list is not None:
             rows = list(csv.DictReader(read_list(self.video_list, 'video_list').splitlines()))
             if not rows or 'video_id' not in rows[0]:
-                raise ValueError(f"video_list: {self.video_list} needs a head with 'video_id'")
+                raise DamagedFile(f"video_list: {self.video_list} needs a head with 'video_id'")
         if rows and 'sentence' in rows[0]:
             yield from (Clip(row['video_id'], [row['sentence'] or '']) for row in rows)
             return
@@ -71,14 +67,15 @@ class MSVD(TextVideoDataset):
     def read_clips(self) -> Iterator[Clip]:
         """In the order of the list, about forty sentences each."""
         if self.video_list is None:
-            raise ValueError('video_list: MSVD needs one, e.g. train_list.txt')
+            raise DamagedFile('video_list: MSVD needs one, e.g. train_list.txt')
         ids = read_list(self.video_list, 'video_list').split('\n')
         if not os.path.isfile(self.ann_file):
             read_list(self.ann_file, 'ann_file')
-        texts = {
-            name: [' '.join(words) for words in captions]
-            for name, captions in read_checkpoint(self.ann_file).items()
-        }
+        with parsing(f'ann_file: {self.ann_file}'):
+            texts = {
+                name: [' '.join(words) for words in captions]
+                for name, captions in read_checkpoint(self.ann_file).items()
+            }
         yield from in_order([i.strip() for i in ids if i.strip()], texts, self.ann_file)
 
 
@@ -98,7 +95,7 @@ class LSMDC(TextVideoDataset):
                 continue
             fields = line.strip().split('\t')
             if len(fields) != 6:
-                raise ValueError(
+                raise DamagedFile(
                     f'ann_file: {self.ann_file} line {number} has {len(fields)} fields between '
                     'tabs; expected 6'
                 )
@@ -213,17 +210,14 @@ class VideoCaptions(TextVideoDataset):
         """In the order of the file."""
         if not self.ann_file.endswith('.jsonl'):
             for name, texts in _json(self.ann_file, 'ann_file').items():
-                yield Clip(name, [texts] if isinstance(texts, str) else list(texts))
+                yield Clip(name, [texts] if isinstance(texts, str) else texts)
             return
         for number, line in enumerate(read_list(self.ann_file, 'ann_file').split('\n'), start=1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
+            where = f'ann_file: {self.ann_file} line {number}'
+            row = parse_json(line, where, kind=dict)
+            with parsing(where, "expected {'video': ..., 'text': ...}"):
                 texts = row['texts'] if 'texts' in row else [row['text']]
-                yield Clip(row['video'], list(texts), row.get('start'), row.get('end'))
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"ann_file: {self.ann_file} line {number}: expected {{'video': ..., 'text': "
-                    f'...}}, {type(error).__name__}: {error}'
-                ) from error
+                clip = Clip(row['video'], texts, row.get('start'), row.get('end'))
+            yield clip

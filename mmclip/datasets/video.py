@@ -1,7 +1,6 @@
 """Lists of videos with one or several actions each, in the formats of Kinetics and friends."""
 
 import csv
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmclip.models.common.class_names import class_names
+from mmclip.io.parsing import DamagedFile, is_digits, parsing, read_json
+from mmclip.models.common.class_names import class_names, names_of_json
 from mmclip.registry import DATASETS
 
 _HELP = (
@@ -42,11 +42,18 @@ def read_action_names(
         path = Path(root, classes)
         if not path.is_file():
             raise FileNotFoundError(f'classes: {path} does not exist; {_HELP}')
-        text = path.read_text(encoding='utf-8')
+        if path.suffix == '.json':
+            text = ''
+        else:
+            with parsing(f'classes: {path}'):
+                text = path.read_text(encoding='utf-8')
         if path.suffix == '.csv':
-            rows = list(csv.DictReader(text.splitlines()))
+            with parsing(f'classes: {path}'):
+                rows = list(csv.DictReader(text.splitlines()))
             if not rows or not {'id', 'name'} <= rows[0].keys():
                 raise ValueError(f"classes: {path} needs a head 'id,name' and rows below it")
+            if not all(row['id'] and row['name'] for row in rows):
+                raise ValueError(f'classes: a row of {path} lacks its id or name')
             numbers = [row['id'].strip() for row in rows]
             if numbers != [str(i) for i in range(len(rows))]:
                 raise ValueError(f'classes: the ids of {path} must be 0, 1, 2 ... in order')
@@ -54,8 +61,7 @@ def read_action_names(
         elif path.suffix == '.txt':
             names = [line.strip() for line in text.splitlines() if line.strip()]
         else:
-            content = json.loads(text)
-            names = content['names'] if isinstance(content, dict) else content
+            names = names_of_json(path, f'classes: {path}')
     names = class_names(names)
     if split_words:
         names = class_names([_split(name) for name in names])
@@ -151,7 +157,7 @@ class VideoList(BaseDataset):
             raise FileNotFoundError(f'ann_file: {self.ann_file} does not exist; {_HELP}')
         splits = self._splits()
         names, rows = self._metainfo['classes'], []
-        with open(self.ann_file, encoding='utf-8') as stream:
+        with parsing(f'ann_file: {self.ann_file}'), open(self.ann_file, encoding='utf-8') as stream:
             for number, line in enumerate(stream, start=1):
                 if not line.strip():
                     continue
@@ -181,7 +187,10 @@ class VideoList(BaseDataset):
         path = Path(self.data_root or '', self.splits_file)
         if not path.is_file():
             raise FileNotFoundError(f'splits_file: {path} does not exist; {_HELP}')
-        return json.loads(path.read_text(encoding='utf-8'))['splits']
+        where = f'splits_file: {path}'
+        splits = read_json(path, where, kind=dict, keys=('splits',))['splits']
+        with parsing(where):
+            return {name: splits[name] for name in self._metainfo['classes']}
 
     def _row(self, line: str, where: str) -> dict:
         fixed = 2 if self.frames else 1
@@ -192,10 +201,10 @@ class VideoList(BaseDataset):
         fields = [field.strip() for field in fields if field.strip()]
         path, numbers = os.path.join(self.data_prefix['video'], fields[0]), fields[1:]
         least = fixed - self.multi_label
-        if len(numbers) < least or not all(number.isdigit() for number in numbers):
+        if len(numbers) < least or not all(map(is_digits, numbers)):
             wanted = 'path frames label' if self.frames else 'path label'
             wanted += ' label ...' if self.multi_label else ''
-            raise ValueError(
+            raise DamagedFile(
                 f"ann_file: {where}: expected '{wanted}' between {self.delimiter!r}, got {line!r}"
             )
         row = dict(modality='RGB', start_index=int(self.frames))
@@ -207,7 +216,7 @@ class VideoList(BaseDataset):
         labels = [int(number) for number in numbers]
         count = len(self._metainfo['classes'])
         if labels and max(labels) >= count:
-            raise ValueError(f'ann_file: {where}: label {max(labels)}, there are {count} classes')
+            raise DamagedFile(f'ann_file: {where}: label {max(labels)}, there are {count} classes')
         row['label'] = labels if self.multi_label else labels[0]
         return row
 

@@ -33,6 +33,7 @@ from mmclip.evaluation.result_shards import (
     collect,
     distinct_images,
 )
+from mmclip.io.parsing import parsing
 from mmclip.registry import METRICS
 
 FIXED_AP_LIMIT = 10_000  # detections per class over the data set
@@ -187,9 +188,12 @@ class OpenVocabLVISMetric(BaseMetric):
                 self._write_results(folder, categories, iou_type)
         if self.format_only:
             return {}
-        federated = is_federated(content['images']) if self.federated is None else self.federated
+        with parsing(self.ann_file):
+            federated = self.federated
+            if federated is None:
+                federated = is_federated(content['images'])
+            truth = prepare_ground_truth(content)
         selection = Selection(folder, content, categories, federated, self.ann_file)
-        truth = prepare_ground_truth(content)
         results = {}
         for iou_type in self.metrics:
             for name, keep in (('', selection.best_of_image(self.max_dets)),) + (

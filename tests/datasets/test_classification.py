@@ -17,6 +17,7 @@ from mmclip.datasets.classification import (
     read_class_names,
 )
 from mmclip.datasets.mini_world.make import make
+from mmclip.datasets.video import read_action_names
 from mmclip.registry import DATASETS
 
 PIPELINE = [
@@ -82,11 +83,13 @@ def test_text_list_with_spaces_in_paths(folder):
         ('c.png 2\n', "line 1: expected 'path number' with a number below 2"),
         ('c.png\n', 'line 1'),
         ('c.png cat\n', 'line 1'),
+        ('c.png ²\n', 'line 1'),
+        ('c.png \udcff\n', r'val\.txt: is no UTF-8'),
         ('', 'no picture'),
     ],
 )
 def test_bad_text_lists(folder, content, message):
-    (folder / 'val.txt').write_text(content)
+    (folder / 'val.txt').write_text(content, errors='surrogateescape')
     with pytest.raises(ValueError, match=message):
         ClassificationList(data_root=str(folder), ann_file='val.txt', classes=['cat', 'dog'])
 
@@ -120,6 +123,24 @@ def test_damaged_picture_is_named(folder):
     for index, name in enumerate(('c.png', 'a b.png')):
         with pytest.raises(ValueError, match=name):
             data[index]
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('[' * 100000, 'nested too deeply'),
+        ('5', 'expected an object or a list'),
+        ('{}', "lacks the entry 'names'"),
+        ('{"names": "abc"}', 'names: expected a list of texts, got a text'),
+        ('["a", 5]', 'names: entry 1 is 5'),
+        ('["a", "a"]', 'more than once'),
+    ],
+)
+def test_bad_names_in_a_json_are_named(tmp_path, text, message):
+    (tmp_path / 'list.json').write_text(text)
+    for read in (read_class_names, read_action_names):
+        with pytest.raises(ValueError, match=rf'classes: .*list\.json: .*{message}'):
+            read('list.json', str(tmp_path))
 
 
 def test_names_out_of_json(tmp_path):

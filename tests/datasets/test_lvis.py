@@ -168,7 +168,10 @@ def test_useless_boxes_are_dropped_and_counted_in_one_line(folder, warned):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda d: d['annotations'].append(annotation(5, 7, 4)), r'ann\.json names category 4'),
+        (
+            lambda d: d['annotations'].append(annotation(5, 7, 4)),
+            r'annotation 5 of .*ann\.json: names category 4',
+        ),
         (lambda d: d.update(categories=CATEGORIES + [dict(id=31, name='cat')]), "the name 'cat'"),
         (lambda d: d.update(categories=CATEGORIES + [dict(id=30, name='pig')]), 'the id 30'),
         (lambda d: d.update(categories=[dict(id=1, name=' ')]), 'not a word'),
@@ -190,11 +193,89 @@ def test_bad_annotation_files_are_clear_errors(folder, change, message):
     assert 'ann.json' in str(info.value)
 
 
+def first(**row):
+    """A change of the first annotation."""
+    return lambda d: d['annotations'][0].update(row)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda d: d['annotations'][0].pop('image_id'), "annotation 1 of .* the entry 'image_id'"),
+        (lambda d: d['annotations'][0].pop('category_id'), "annotation 1 .* 'category_id'"),
+        (first(category_id=[3]), 'annotation 1 of .*unhashable'),
+        (first(image_id={}), 'annotation 1 of .*unhashable'),
+        (first(bbox=['a', 'b', 'c', 'd']), 'annotation 1 of .*width, height'),
+        (first(bbox='1234'), 'annotation 1 of .*width, height'),
+        (first(bbox=[1, 2, 3]), 'annotation 1 of .*width, height'),
+        (first(bbox=None), 'annotation 1 of .*width, height'),
+        (first(bbox=[10**400, 1, 3, 3.5]), 'annotation 1 of .*width, height'),
+        (first(area='big'), 'annotation 1 of .*area a number'),
+        (first(segmentation=[['x'] * 6]), 'annotation 1 of .*polygons'),
+        (first(segmentation=[[1, 2, 3, 4, 5, float('nan')]]), 'annotation 1 of .*polygons'),
+        (first(segmentation=[[1, 2, 3, 4, 5, float('inf')]]), 'annotation 1 of .*polygons'),
+        (first(segmentation=[[[1, 2]]]), 'annotation 1 of .*polygons'),
+        (first(segmentation=[1, 2, 3, 4, 5, 6]), 'annotation 1 of .*polygons'),
+        (first(segmentation='abc'), 'annotation 1 of .*run lengths'),
+        (first(segmentation=dict(size=5, counts=[])), 'annotation 1 of .*run lengths'),
+        (lambda d: d.update(annotations=None), 'annotations is no list but NoneType'),
+        (lambda d: d['annotations'].append(None), 'entry 3 of annotations is no object but None'),
+        (lambda d: d['images'].append([]), 'entry 3 of images'),
+        (lambda d: d['categories'].append('cat'), 'entry 3 of categories'),
+        (lambda d: d['images'][0].update(width=float('nan')), 'image 7 of .*nan'),
+        (lambda d: d['images'][0].update(width=float('inf')), 'image 7 of .*inf'),
+        (lambda d: d['images'][0].update(height='x'), 'image 7 of .*TypeError'),
+        (lambda d: d['images'][0].update(id=[7]), 'of .*unhashable'),
+        (lambda d: d['images'][0].pop('id'), "image number 0 of .*'id'"),
+        (lambda d: d['images'][0].update(file_name=3), 'image 7 of .*file_name is 3'),
+    ],
+)
+def test_a_bad_record_is_named(folder, change, message):
+    data = content()
+    data['categories'] = list(CATEGORIES)
+    change(data)
+    with pytest.raises(ValueError, match=message) as info:
+        build(folder, data)
+    assert 'ann.json' in str(info.value)
+
+
+@pytest.mark.parametrize('id_', [None, [1], 'a', {}])
+def test_a_bad_id_of_a_category_is_named(folder, id_):
+    data = content() | dict(categories=[*CATEGORIES, dict(id=id_, name='pig')])
+    with pytest.raises(ValueError, match=r'ann\.json'):
+        build(folder, data)
+
+
+def test_infinite_boxes_and_those_of_area_0_are_dropped_and_counted(folder, warned):
+    data = content()
+    inf = float('inf')
+    boxes = [(0, 0, inf, inf), (-inf, 0, 5, 5), (2, 3, 5, inf)]
+    data['annotations'] += [annotation(10 + i, 12, 8, box) for i, box in enumerate(boxes)]
+    data['annotations'].append(annotation(20, 12, 8) | dict(area=0))
+    no_area = annotation(21, 12, 8)
+    del no_area['area']
+    data['annotations'].append(no_area)
+    assert len(build(folder, data).get_data_info(2)['instances']) == 1  # the one without `area`
+    text = ' '.join(record.getMessage() for record in warned.records)
+    assert '3 smaller than a pixel or outside the image' in text and '1 of area 0' in text
+
+
+@pytest.mark.parametrize('empty', [[], None])
+def test_a_box_without_mask_is_ignored_where_masks_are_loaded(folder, empty):
+    data = content()
+    data['annotations'][1]['segmentation'] = empty
+    pipeline = [LOAD[0], dict(LOAD[1], with_mask=True), LOAD[2]]
+    sample = build(folder, data, pipeline=pipeline)[0]['data_samples']
+    assert sample.gt_instances.labels.tolist() == [2]
+    assert sample.ignored_instances.labels.tolist() == [0]
+    assert len(build(folder, data)[0]['data_samples'].gt_instances) == 2
+
+
 def test_missing_and_cut_off_annotation_files(folder):
     with pytest.raises(FileNotFoundError, match='make_mini_world'):
         OpenVocabLVISDataset(data_root=str(folder), ann_file='none.json')
     (folder / 'ann.json').write_text(json.dumps(content())[:100])
-    with pytest.raises(ValueError, match=r'ann\.json is not a json file or is cut off'):
+    with pytest.raises(ValueError, match=r'ann\.json: is no json or is cut off'):
         OpenVocabLVISDataset(data_root=str(folder), ann_file='ann.json')
 
 

@@ -167,7 +167,7 @@ def test_bad_files(tmp_path):
         ODVGDataset(ann_file=str(tmp_path / 'none.jsonl'), pipeline=[])
     with pytest.raises(ValueError, match='holds no record'):
         build(tmp_path, [])
-    with pytest.raises(ValueError, match='no record but list'):
+    with pytest.raises(ValueError, match='line 1: expected an object, got a list'):
         build(tmp_path, [[1]])
     with pytest.raises(ValueError, match='record 1 .*filename'):
         build(tmp_path, [dict(height=1, width=1)])
@@ -175,8 +175,76 @@ def test_bad_files(tmp_path):
         build(tmp_path, [grounding(), dict(grounding(), grounding={})])
     path = write(tmp_path, [grounding()])
     path.write_text(path.read_text() + '{"filename": ')
-    with pytest.raises(ValueError, match='line 2 is no json'):
+    with pytest.raises(ValueError, match='line 2: is no json or is cut off'):
         ODVGDataset(ann_file=str(path), pipeline=[])
+
+
+def detection(**row):
+    instance = dict(bbox=[1, 2, 11, 12], label=0) | row
+    return dict(filename='0.png', height=40, width=60, detection=dict(instances=[instance]))
+
+
+@pytest.mark.parametrize(
+    ('record', 'message'),
+    [
+        (detection(label=0.9), 'label is 0.9, not a whole number'),
+        (detection(label='0'), "label is '0', not a whole number"),
+        (detection(label=True), 'label is True'),
+        (detection(bbox=['abcd', 1, 2, 3]), 'is not four numbers'),
+        (detection(bbox='1234'), 'is not four numbers'),
+        (detection(bbox=[1, 2, 3]), 'is not four numbers'),
+        (detection(bbox=[1, 2, 3, 4, 5, 6, 7, 8]), 'is not four numbers'),
+        (detection(bbox=None), 'TypeError'),
+        (detection(bbox=[10**400, 0, 1, 1]), 'OverflowError'),
+        (detection(score='high'), 'are not numbers'),
+        (detection() | dict(height='tall'), "height and width is ['tall', 60], not 2 numbers"),
+        (detection() | dict(width=float('nan')), 'height and width is [40, nan], not finite'),
+        (detection() | dict(filename=3), 'TypeError'),
+        (detection() | dict(detection=[]), 'AttributeError'),
+        (grounding(caption=5), 'the caption is 5, not a text'),
+        (grounding(dict(region('star'), bbox=5)), 'TypeError'),
+        (grounding(region('star', [1, 2, 9, 9], spans=[[17, 21.5]])), 'tokens_positive is 21.5'),
+        (grounding(region('star', [1, 2, 9, 9], spans=[[17]])), 'not enough values'),
+        (grounding(region('star', [1, 2, 9, 9], scores=[1, 1])), '1 boxes, 2 scores'),
+        (grounding('star'), 'TypeError'),
+    ],
+)
+def test_a_bad_record_is_named(tmp_path, record, message):
+    good = detection() if 'detection' in record else grounding()
+    settings = dict(metainfo=dict(classes=['a'])) if 'detection' in record else {}
+    with pytest.raises(ValueError, match=r'record 2 of .*a\.jsonl: ') as info:
+        build(tmp_path, [good, record], **settings)
+    assert message in str(info.value)
+
+
+def test_infinite_boxes_are_dropped(tmp_path):
+    bad = [[0, 0, float('inf'), float('inf')], [float('-inf'), 0, 9, 9]]
+    assert boxes_of(build(tmp_path, [grounding(region('star', *bad))])[0]) == []
+
+
+@pytest.mark.parametrize('line', [b'[' * 100000, b'\xff\n', b'null'])
+def test_a_damaged_line_is_named(tmp_path, line):
+    path = write(tmp_path, [grounding()])
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.raises(ValueError, match=r'a\.jsonl, line 2: '):
+        ODVGDataset(ann_file=str(path), pipeline=[])
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{"0": "cat", "1": "cat"}', "more than once: 'cat'"),
+        ('{"0": "cat", "0": "dog"}', "the key '0' comes more than once"),
+        ('{"0": 5}', 'names are strings'),
+        ('{"0": "cat", "\u00b2": "dog"}', 'not 0 to 1'),
+        ('["cat"]', 'expected an object, got a list'),
+        ('[' * 100000, 'nested too deeply'),
+    ],
+)
+def test_a_bad_label_map_is_named(tmp_path, text, message):
+    (tmp_path / 'labels.json').write_text(text)
+    with pytest.raises(ValueError, match=rf'labels\.json.*{message}'):
+        build(tmp_path, [detection()], label_map_file=str(tmp_path / 'labels.json'))
 
 
 def test_a_missing_image_stops_testing_and_can_be_skipped_in_training(tmp_path):

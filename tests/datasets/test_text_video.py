@@ -344,8 +344,22 @@ def test_bad_annotations(root):
     with pytest.raises(ValueError, match="no sentence of 'video0'"):
         own(root, 'mute', {'video0': [' ']})
     (root / 'damaged.json').write_text('{"video0": ')
-    with pytest.raises(ValueError, match=r'damaged\.json is no json'):
+    with pytest.raises(ValueError, match=r'damaged\.json: is no json'):
         build('VideoCaptions', root, ann_file='damaged.json')
+    for content in (5, [1], {'video0': 5}, {'video0': [5]}, {'video0': None}, {'video0': {'a': 1}}):
+        with pytest.raises(ValueError, match=r'ann_file: .*odd\.json'):
+            own(root, 'odd', content)
+    rows = (
+        'null', '[', '[' * 100000, '{"video": 5, "text": "a"}', '{"video": "video0", "text": 5}',
+        '{"video": "video0", "text": "a", "start": "x", "end": 2}',
+        '{"video": "video0", "text": "a", "start": NaN, "end": 2}',
+        '{"video": "video0", "text": "a", "start": 1}',
+        '{"video": "video0", "texts": "abc"}',
+    )  # fmt: skip
+    for row in rows:
+        (root / 'odd.jsonl').write_text(row)
+        with pytest.raises(ValueError, match=r'ann_file: .*odd\.jsonl'):
+            build('VideoCaptions', root, ann_file='odd.jsonl')
     for bad in (dict(missing='skip'), dict(max_texts=0)):
         with pytest.raises(ValueError, match='missing|max_texts'):
             own(root, 'some', {'video0': ['a']}, **bad)

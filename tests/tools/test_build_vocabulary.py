@@ -1,6 +1,8 @@
 """tools/build_vocabulary.py: encode, import, merge, inspect, and clear errors."""
 
 import json
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,32 @@ def test_what_is_wrong_is_said_and_nothing_is_written(args, message, tmp_path):
     error = run(*args, ok=False)
     assert message in error and 'Traceback' not in error
     assert not (tmp_path / 'v').exists()
+
+
+@pytest.mark.parametrize(
+    ('name', 'data', 'message'),
+    [
+        ('rows.npy', b'', 'EOF'),
+        ('rows.npy', b'\x93NUMPY\x01\x00\x10\x00{{{{{{{{{{{{{{{{', 'rows.npy'),
+        ('rows.npy', 'words', 'ValueError|could not|float|dtype'),
+        ('rows.npy', 'line', r'no \(K, D\) finite numbers'),
+        ('rows.npy', 'nan', r'no \(K, D\) finite numbers'),
+        ('names.json', b'[' * 100000, 'names.json: is nested too deeply'),
+        ('names.json', b'{"names": "abc"}', 'names: expected a list'),
+        ('names.txt', b'\xff', 'names.txt: is no UTF-8'),
+    ],
+)
+def test_damaged_files_are_named(name, data, message, tmp_path, monkeypatch):
+    rows = dict(words=np.array([['a']]), line=np.ones(3), nan=np.full((1, 2), np.nan))
+    np.save(tmp_path / 'rows.npy', rows.get(data if isinstance(data, str) else '', np.eye(1)))
+    if isinstance(data, bytes):
+        (tmp_path / name).write_bytes(data)
+    names = ['--names', 'a'] if name == 'rows.npy' else ['--names-file', str(tmp_path / name)]
+    args = [*names, '--from-array', str(tmp_path / 'rows.npy'), '--out', str(tmp_path / 'v')]
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *args])
+    with pytest.raises(SystemExit, match=rf'^error: --(?s:.*){name}') as info:
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert re.search(message, str(info.value)) and not (tmp_path / 'v').exists()
 
 
 def test_real_clip_embeddings_become_a_vocabulary(larger_oracles, tmp_path):

@@ -23,6 +23,7 @@ from mmclip.models.clip4clip.search import (
     index_search,
     load_index,
 )
+from mmclip.models.common.fingerprint import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'clip4clip/clip4clip_meanp_mini.py'
@@ -325,3 +326,45 @@ def test_lists_of_videos(tmp_path):
         list_videos(tmp_path)
     with pytest.raises(FileNotFoundError, match='nowhere'):
         list_videos(tmp_path / 'nowhere')
+
+
+def test_no_flipped_bit_of_a_store_gives_other_vectors(tmp_path):
+    meta = dict(weights='x', embed_dim=8, dtype='float16')
+    folder, vectors = tmp_path / 'a', torch.arange(24.0).reshape(3, 8)
+    meta = open_store(folder, ['a', 'b', 'c'], meta, per_shard=3)
+    fill_store(folder, meta, lambda start, stop: (vectors, torch.tensor([4, 0, 2])))
+
+    def read():
+        store = FeatureStore(folder)
+        parts = list(store.blocks(rows=2))
+        return store.names, torch.cat([p[1] for p in parts]), torch.cat([p[2] for p in parts])
+
+    errors = 0
+    for path in (shard_path(folder, 0, 1), folder / 'names.txt', folder / 'meta.json'):
+        whole = path.read_bytes()
+        for at in range(len(whole)):
+            changed = bytearray(whole)
+            changed[at] ^= 1 << at % 8
+            path.write_bytes(changed)
+            try:
+                names, found, has_frames = read()
+            except (ValueError, FileNotFoundError) as error:
+                assert str(folder) in str(error)
+                errors += 1
+            else:
+                assert names == ['a', 'b', 'c'] and torch.equal(found, vectors)
+                assert has_frames.tolist() == [True, False, True]
+        path.write_bytes(whole)
+    assert errors > 150
+
+
+@pytest.mark.parametrize('change', [dict(shards=10**9), dict(videos=1e9), dict(dtype='int8')])
+def test_a_description_of_odd_numbers_is_refused_at_once(tmp_path, change):
+    meta = open_store(tmp_path, ['a'], dict(embed_dim=8, dtype='float16'), per_shard=3) | change
+    meta['fingerprint'] = fingerprint(meta)
+    (tmp_path / 'meta.json').write_text(json.dumps(meta))
+    with pytest.raises(ValueError, match=r'meta\.json is damaged: shards, videos'):
+        FeatureStore(tmp_path)
+    (tmp_path / 'meta.json').write_text('[' * 100000)
+    with pytest.raises(ValueError, match=r'meta\.json is damaged: is nested too deeply'):
+        FeatureStore(tmp_path)

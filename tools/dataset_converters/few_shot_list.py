@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mmclip import user_errors
+from mmclip.io.parsing import is_digits
 from mmclip.whole_files import atomic_file
 
 
@@ -27,7 +28,7 @@ def draw(lines: list[str], shots: int, seed: int) -> list[str]:
     of_class = defaultdict(list)
     for number, line in enumerate(lines, start=1):
         label = line.rsplit(' ', 1)[-1]
-        if not label.isdigit():
+        if not is_digits(label):
             raise ValueError(f"LIST: line {number}: expected 'path label', got {line!r}")
         of_class[int(label)].append(number - 1)
     if not of_class:

@@ -8,12 +8,12 @@ one record per phrase, which is the whole caption.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmclip import user_errors
 from mmclip.datasets.odvg_writers import write_lines
+from mmclip.io.parsing import read_json
 
 SPLITS = ('train', 'val', 'test', 'miniv')
 
@@ -28,7 +28,7 @@ def read(path: Path) -> list[dict]:
         raise FileNotFoundError(
             f'{path} does not exist; get it with PhraseCut, github.com/ChenyunWu/PhraseCutDataset'
         )
-    return json.loads(path.read_text(encoding='utf-8'))
+    return read_json(path, kind=list)
 
 
 def records(folder: Path, split: str) -> Iterator[dict]:

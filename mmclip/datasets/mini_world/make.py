@@ -30,6 +30,7 @@ from mmclip.datasets.mini_world import (
     video,
 )
 from mmclip.datasets.mini_world.world import World
+from mmclip.io.parsing import read_json
 
 PARTS = {
     'detection': detection,
@@ -56,7 +57,10 @@ def checksum(folder: Path) -> str:
 
 def _record(out: Path, part: str) -> dict | None:
     path = out / part / RECORD
-    return json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    keys = ('format', 'seed', 'scale')
+    return read_json(path, kind=dict, keys=keys, hint='delete it, the part is made again')
 
 
 def _is_made(out: Path, part: str, world: World) -> bool:

@@ -11,6 +11,7 @@ from torch import nn
 from mmclip.models.common.causal_text import encode_causal, encode_tokens, tokens_per_batch
 from mmclip.models.common.causal_tower import causal_tower
 from mmclip.models.common.clip_loading import clip_config, clip_tokenizer
+from mmclip.models.common.clip_options import trusted_config, without_code
 
 PRETRAINED = ('clip', 'random')
 _FIELDS = {'name', 'config', 'context_length', 'pretrained'}
@@ -43,14 +44,14 @@ class TransformersTower(nn.Module):
         from transformers import AutoConfig, AutoModel  # seconds: only for those who use it
 
         if config is None and Path(name).is_dir():
-            settings = AutoConfig.from_pretrained(name)
+            settings = trusted_config(name, 'text_tower.name')
         elif config is None and name.removeprefix('google-bert/') != 'bert-base-uncased':
             raise ValueError(f'text_tower.config: {name!r} is no local folder; {_CONFIG}')
         else:
             settings = AutoConfig.for_model(**(config or dict(model_type='bert')))
         self.name = name
         self.context_length = context_length
-        self.transformer = AutoModel.from_config(settings)
+        self.transformer = AutoModel.from_config(settings, trust_remote_code=False)
         if hasattr(self.transformer, 'pooler'):
             self.transformer.pooler = None  # nothing reads it
         self.projection = nn.Linear(settings.hidden_size, embed_dim, bias=False)
@@ -65,7 +66,9 @@ class TransformersTower(nn.Module):
         """
         from transformers import AutoModel
 
-        loaded = AutoModel.from_pretrained(self.name).state_dict()
+        settings = trusted_config(self.name, 'text_tower.name')
+        loaded = AutoModel.from_pretrained(self.name, config=settings, trust_remote_code=False)
+        loaded = loaded.state_dict()
         state = {k: v for k, v in loaded.items() if not k.startswith('pooler.')}
         try:
             self.transformer.load_state_dict(state)
@@ -79,7 +82,8 @@ class TransformersTower(nn.Module):
         if self._tokenizer is None:
             from transformers import AutoTokenizer
 
-            self._tokenizer = AutoTokenizer.from_pretrained(self.name)
+            with without_code(f'text_tower.name: {self.name!r}'):
+                self._tokenizer = AutoTokenizer.from_pretrained(self.name, trust_remote_code=False)
         return self._tokenizer(
             list(texts),
             padding='longest',

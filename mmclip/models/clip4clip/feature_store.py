@@ -5,7 +5,8 @@ A folder of
     meta.json                     weights, model, sampling, number of videos, shards; fingerprint
     names.txt                     a video per line, in the order of the rows
     shard-00003-of-00100.safetensors
-        embeddings (n, D), L2-normalised; frames (n,) int32, 0 of a video that cannot be read
+        embeddings (n, D), L2-normalised; frames (n,) int32, 0 of a video that cannot be read;
+        crc (1,) of both
 
 A shard is written whole or not at all and depends on nothing but its own videos, so any number of
 processes that share the folder make the same one, and a run that was cut off goes on.
@@ -14,13 +15,15 @@ processes that share the folder make the same one, and a run that was cut off go
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
+from mmclip.io.parsing import DamagedFile, parsing, read_json, whole_number
 from mmclip.models.common.fingerprint import fingerprint
 from mmclip.whole_files import atomic_file
 
@@ -79,14 +82,18 @@ def open_store(folder: Path, names: Sequence[str], meta: dict, *, per_shard: int
 
 
 def _read_meta(folder: Path) -> dict:
-    try:
-        meta = json.loads((folder / META).read_text())
-    except FileNotFoundError:
-        raise FileNotFoundError(f'store: there is no {folder / META}; {_MAKE}') from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f'store: {folder / META} is damaged: {error}') from error
+    path = folder / META
+    if not path.is_file():
+        raise FileNotFoundError(f'store: there is no {path}; {_MAKE}')
+    where = f'store: {path} is damaged'
+    meta = read_json(path, where, kind=dict)
     if meta.get('format') != FORMAT or meta.get('fingerprint') != fingerprint(meta):
         raise ValueError(f'store: {folder / META} was changed, or is of another version')
+    with parsing(where):
+        videos, shard = (whole_number(meta[k], k, least=1) for k in ('videos', 'per_shard'))
+        whole_number(meta['embed_dim'], 'embed_dim', least=1)
+        if meta['shards'] != -(-videos // shard) or meta['dtype'] not in DTYPES:
+            raise ValueError('shards, videos, per_shard and dtype do not fit each other')
     return meta
 
 
@@ -104,9 +111,14 @@ def write_shard(
         embeddings=embeddings.to('cpu', DTYPES[meta['dtype']]).contiguous(),
         frames=frames.to('cpu', torch.int32),
     )
+    tensors['crc'] = torch.tensor([_crc(tensors['embeddings'], _crc(tensors['frames']))])
     data = safetensors.torch.save(tensors, dict(fingerprint=meta['fingerprint']))
     with atomic_file(shard_path(folder, number, meta['shards'])) as partial:
         partial.write_bytes(data)
+
+
+def _crc(values: torch.Tensor, start: int = 0) -> int:
+    return zlib.crc32(values.contiguous().view(-1).view(torch.uint8).numpy(), start)
 
 
 def fill_store(
@@ -148,16 +160,24 @@ class FeatureStore:
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)
         self.meta = _read_meta(self.folder)
+        text = self._names()  # first: a number of shards beyond their number is not looked for
         missing = missing_shards(self.folder, self.meta)
         if missing:
             raise FileNotFoundError(
                 f'store: {self.folder} lacks {len(missing)} of {self.meta["shards"]} shards; run '
                 'tools/extract_video_features.py again, it goes on'
             )
-        names = (self.folder / NAMES).read_text(encoding='utf-8').split('\n')[:-1]
-        if len(names) != self.meta['videos']:
-            raise ValueError(f'store: {self.folder / NAMES} has {len(names)} lines')
-        self.names = names
+        self.names = text.split('\n')[:-1]
+
+    def _names(self) -> str:
+        path = self.folder / NAMES
+        with parsing(f'store: {path}', 'make the store again'):
+            data = path.read_bytes()
+            if data.count(b'\n') != self.meta['videos']:
+                raise ValueError(f'has {data.count(bytes([10]))} lines')
+            if hashlib.sha256(data).hexdigest()[:16] != self.meta['names']:
+                raise ValueError('was changed')
+            return data.decode()
 
     def __len__(self) -> int:
         return self.meta['videos']
@@ -171,16 +191,31 @@ class FeatureStore:
         start = 0
         for number in range(self.meta['shards']):
             path = shard_path(self.folder, number, self.meta['shards'])
-            try:
-                with safe_open(path, 'pt') as shard:
-                    if (shard.metadata() or {}).get('fingerprint') != self.meta['fingerprint']:
-                        raise ValueError(f'store: {path} belongs to another store')
-                    vectors, frames = shard.get_slice('embeddings'), shard.get_tensor('frames')
-                    for first in range(0, len(frames), rows):
-                        part = vectors[first : first + rows].float()
-                        yield start, part, frames[first : first + rows] > 0
-                        start += len(part)
-            except SafetensorError as error:
-                raise ValueError(
-                    f'store: {path} is damaged ({error}); delete it and go on'
-                ) from error
+            for part, has_frames in self._shard(path, number, rows):
+                yield start, part, has_frames
+                start += len(part)
+
+    def _shard(
+        self, path: Path, number: int, rows: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Vectors and has-frames, block by block; the checksum is compared behind the last one."""
+        where, hint = f'store: {path}', 'it is damaged: delete it and go on'
+        size = min(self.meta['per_shard'], len(self) - number * self.meta['per_shard'])
+        with parsing(where, hint):
+            shard = safe_open(path, 'pt')
+            if (shard.metadata() or {}).get('fingerprint') != self.meta['fingerprint']:
+                raise DamagedFile(f'store: {path} belongs to another store')
+            vectors, frames = shard.get_slice('embeddings'), shard.get_tensor('frames')
+            shape = vectors.get_shape()
+            if shape != [size, self.meta['embed_dim']] or frames.shape != (size,):
+                raise ValueError(f'it holds vectors {shape} of {len(frames)} videos, not of {size}')
+            crc = _crc(frames)
+            # Shards of earlier versions have none.
+            wanted = int(shard.get_tensor('crc')) if 'crc' in shard.keys() else None
+        for first in range(0, size, rows):
+            with parsing(where, hint):
+                part = vectors[first : first + rows]
+                crc = _crc(part, crc)
+            yield part.float(), frames[first : first + rows] > 0
+        if wanted not in (None, crc):
+            raise DamagedFile(f'{where}: its checksum is wrong; {hint}')

@@ -2,11 +2,14 @@
 
 import difflib
 import json
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from open_clip import IMAGENET_CLASSNAMES
+
+from mmclip.io.parsing import parsing, read_json, texts
 
 WITH_REPEATS = ('imagenet', 'ade20k_official')
 _FOLDER = Path(__file__).resolve().parents[2] / 'assets' / 'vocabularies'
@@ -69,6 +72,23 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
         twice = sorted({name for name in names if names.count(name) > 1})[:5]
         raise ValueError(f'classes: these names come more than once: {", ".join(map(repr, twice))}')
     return names
+
+
+def names_of_json(path: str | os.PathLike, where: object) -> tuple[str, ...]:
+    """Checked class names of a json file: a list, or an object with ``names``.
+
+    Args:
+        path: The file.
+        where: What to call it in an error.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; it holds no good list of names.
+    """
+    content = read_json(path, where, keys=('names',))
+    with parsing(where):
+        return class_names(
+            texts(content['names'] if isinstance(content, dict) else content, 'names')
+        )
 
 
 def novel_names(classes: str) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-import json
+import math
 import os
 from collections.abc import Callable
 from copy import deepcopy
@@ -18,13 +18,19 @@ from open_clip.transformer import QuickGELU
 from torch import nn
 
 from mmclip.checkpoint import read_state_dict
+from mmclip.io.parsing import parsing, read_json
 from mmclip.models.common import mini_resnet  # noqa: F401  registers the mini CLIP's trunk in timm
 from mmclip.models.common.clip_layouts import is_hugging_face, is_openai, to_open_clip
+from mmclip.models.common.clip_options import check_clip_options, trusted_config, without_code
 
 ASSETS = Path(__file__).resolve().parents[2] / 'assets'
 MINI_CLIP = 'mini_clip'
 _WEIGHT_NAMES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
 _WEIGHT_NAMES += ('model.safetensors', 'pytorch_model.bin', 'model.pt')
+
+_PREPROCESS = dict(
+    interpolation=('bicubic', 'bilinear'), resize_mode=('shortest', 'longest', 'squash')
+)
 
 
 def clip_config(model: str | dict) -> dict:
@@ -35,17 +41,29 @@ def clip_config(model: str | dict) -> dict:
             open_clip model json, or such a dict itself.
 
     Raises:
-        ValueError: unknown name; the message lists close ones.
+        ValueError: unknown name, close ones are listed; a json that asks for more than an
+            architecture (:mod:`mmclip.models.common.clip_options`).
     """
+    config = _read_config(model)
+    check_clip_options(config, _source(model))
+    return config
+
+
+def _source(model: str | dict) -> str:
+    return model if isinstance(model, str) else 'the dict'
+
+
+def _read_config(model: str | dict) -> dict:
     if isinstance(model, dict):
         return deepcopy(dict(model))
     path = ASSETS / 'mini_clip.json' if model == MINI_CLIP else Path(model)
     if path.suffix == '.json':
         if not path.is_file():
             raise FileNotFoundError(f'model: there is no file {path}')
-        config = json.loads(path.read_text())
+        config = read_json(path, f'model: {path}', kind=dict)
         return config.get('model_cfg', config)
-    config = open_clip.get_model_config(model)
+    with parsing(f'model: {model}'):  # a folder's or hub model's json behind a prefix
+        config = open_clip.get_model_config(model)
     if config is None:
         near = difflib.get_close_matches(model, [*open_clip.list_models(), MINI_CLIP], n=4)
         raise ValueError(
@@ -66,8 +84,9 @@ def _create(config: dict, quick_gelu: bool) -> nn.Module:
     config = deepcopy(config)
     custom = config.pop('custom_text', False) or 'hf_model_name' in config['text_cfg']
     config['vision_cfg'].pop('timm_model_pretrained', None)
-    if 'hf_model_name' in config['text_cfg']:
+    if name := config['text_cfg'].get('hf_model_name'):
         config['text_cfg']['hf_model_pretrained'] = False
+        trusted_config(name, 'model: text_cfg.hf_model_name')  # open_clip would ask at a terminal
     config['quick_gelu'] = config.get('quick_gelu', False) or quick_gelu
     if 'multimodal_cfg' in config:
         return open_clip.CoCa(**config)
@@ -165,6 +184,8 @@ def build_clip(model: str | dict, pretrained: str | None = None) -> nn.Module:
     path = weights_file(model, pretrained)
     if path is None:
         quick_gelu = _tag(model, pretrained).get('quick_gelu', False)
+        if name := config['text_cfg'].get('hf_model_name'):
+            trusted_config(name, 'model: text_cfg.hf_model_name')
         return open_clip.create_model(model, pretrained, force_quick_gelu=quick_gelu).eval()
     state = read_state_dict(path)
     quick_gelu = is_openai(state) or (is_hugging_face(state) and _hf_quick_gelu(path))
@@ -180,7 +201,7 @@ def _hf_quick_gelu(path: Path) -> bool:
     config = path.with_name('config.json')
     if not config.is_file():
         return False
-    vision = json.loads(config.read_text()).get('vision_config') or {}
+    vision = read_json(config, f'pretrained: {config}', kind=dict).get('vision_config') or {}
     return vision.get('hidden_act', 'quick_gelu') == 'quick_gelu'
 
 
@@ -227,17 +248,19 @@ def clip_tokenizer(model: str | dict) -> Callable[[list[str]], torch.Tensor]:
     """The tokenizer of a model: a callable from texts to (N, T) int64 token ids."""
     config = clip_config(model)['text_cfg']
     context_length = config.get('context_length', open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
+    options = config.get('tokenizer_kwargs') or {}
     name = config.get('hf_tokenizer_name') or config.get('hf_model_name')
     if name:
-        return HFTokenizer(
-            name,
-            context_length=context_length,
-            tokenizer_mode=config.get('tokenizer_mode'),
-            **config.get('tokenizer_kwargs', {}),
-        )
-    return open_clip.SimpleTokenizer(
-        context_length=context_length, **config.get('tokenizer_kwargs', {})
-    )
+        key = 'hf_tokenizer_name' if config.get('hf_tokenizer_name') else 'hf_model_name'
+        with without_code(f'model: {_source(model)}: text_cfg.{key}: {name!r}'):
+            return HFTokenizer(
+                name,
+                context_length=context_length,
+                tokenizer_mode=config.get('tokenizer_mode'),
+                trust_remote_code=False,
+                **options,
+            )
+    return open_clip.SimpleTokenizer(context_length=context_length, **options)
 
 
 def clip_preprocess(model: str | dict, pretrained: str | None = None) -> dict:
@@ -251,7 +274,8 @@ def clip_preprocess(model: str | dict, pretrained: str | None = None) -> dict:
     known = _tag(model, pretrained)
     path = Path(pretrained or '') / 'open_clip_config.json'
     if pretrained and path.is_file():
-        known = json.loads(path.read_text()).get('preprocess_cfg', {})
+        known = read_json(path, f'pretrained: {path}', kind=dict).get('preprocess_cfg') or {}
+        _check_preprocess(known, path)
     return dict(
         size=size,
         mean=tuple(known.get('mean') or open_clip.OPENAI_DATASET_MEAN),
@@ -259,3 +283,15 @@ def clip_preprocess(model: str | dict, pretrained: str | None = None) -> dict:
         interpolation=known.get('interpolation') or 'bicubic',
         resize_mode=known.get('resize_mode') or 'shortest',
     )
+
+
+def _check_preprocess(known: dict, path: Path) -> None:
+    """Raise where a folder's transform is not one that :func:`clip_preprocess` describes."""
+    with parsing(f'pretrained: {path}: preprocess_cfg'):
+        for key in ('mean', 'std'):
+            value = known.get(key)
+            if value and not (len(value) == 3 and math.isfinite(sum(value))):
+                raise ValueError(f'{key} is {value!r:.60}, not three numbers')
+        for key, words in _PREPROCESS.items():
+            if known.get(key) and known[key] not in words:
+                raise ValueError(f'{key} is {known[key]!r:.60}, none of {", ".join(words)}')

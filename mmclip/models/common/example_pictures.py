@@ -1,6 +1,5 @@
 """Example pictures as entries of a vocabulary: embedded by the image tower of the same CLIP."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from mmclip.io.image import open_image, standard_image
+from mmclip.io.parsing import parsing, read_json
 
 
 def _read(picture: Any, folder: Path, name: str) -> Image.Image:
@@ -57,7 +57,7 @@ def encode_examples(
         path = Path(examples)
         if not path.is_file():
             raise FileNotFoundError(f'examples: there is no file {path}')
-        folder, examples = path.parent, json.loads(path.read_text(encoding='utf-8'))
+        folder, examples = path.parent, read_json(path, f'examples: {path}', kind=dict)
         # A file may hold more classes than are asked for.
         examples = {name: entry for name, entry in examples.items() if name in set(names)}
     unknown = sorted(set(examples) - set(names))
@@ -69,9 +69,12 @@ def encode_examples(
         if isinstance(entry, Mapping):
             if entry.get('with_words'):
                 with_words.add(name)
-            entry = entry['pictures']
+            with parsing(f'examples: class {name!r}'):
+                entry = entry['pictures']
         if isinstance(entry, str | Path | Image.Image | np.ndarray):
             entry = [entry]
+        if not isinstance(entry, list | tuple):
+            raise ValueError(f'examples: class {name!r} has {entry!r:.60}, no list of pictures')
         if not len(entry):
             raise ValueError(f'examples: class {name!r} has no picture')
         pictures += [_read(picture, folder, name) for picture in entry]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmclip.io.parsing import parse_json, parsing, texts
 from mmclip.models.common.class_names import class_names
 from mmclip.models.common.prompts import get_prompts
 from mmclip.models.common.vocabulary import Vocabulary, normalise_rows
@@ -23,7 +24,10 @@ def _to_bytes(names: Sequence[str]) -> torch.Tensor:
 
 
 def _from_bytes(data: torch.Tensor) -> tuple[str, ...]:
-    return tuple(json.loads(bytes(data.cpu().tolist())))
+    where = 'the class names of the checkpoint'
+    with parsing(where):
+        text = bytes(data.cpu().tolist())
+        return class_names(texts(parse_json(text, where, kind=list), 'names'))
 
 
 @MODELS.register_module()

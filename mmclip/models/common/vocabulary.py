@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +12,14 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
+from mmclip.io.parsing import parsing, texts
 from mmclip.models.common.class_names import class_names
 from mmclip.models.common.example_pictures import encode_examples
 from mmclip.models.common.prompts import get_prompts
+from mmclip.models.common.vocabulary_cache import read_entry, write_entry
 from mmclip.whole_files import atomic_file
 
 _FORMAT = '1'
-
-
-def cache_folder() -> Path:
-    """Where encoded vocabularies are kept: ``$MMCLIP_CACHE``, by default ``~/.cache/mmclip``."""
-    root = os.environ.get('MMCLIP_CACHE') or Path.home() / '.cache' / 'mmclip'
-    return Path(root) / 'vocabularies'
 
 
 def normalise_rows(rows: torch.Tensor) -> torch.Tensor:
@@ -35,6 +30,13 @@ def normalise_rows(rows: torch.Tensor) -> torch.Tensor:
     rows = rows.float()
     unit = (rows.norm(dim=1, keepdim=True) - 1).abs() < 1e-5
     return torch.where(unit, rows, F.normalize(rows, dim=1))
+
+
+def _checksum(embeddings: torch.Tensor, metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    digest.update(f'{embeddings.dtype} {tuple(embeddings.shape)}'.encode())
+    digest.update(embeddings.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,9 @@ class Vocabulary:
         rows = dict(pictures)
         if spoken:
             key = json.dumps([_FORMAT, spoken, repr(get_prompts(prompts)), text_encoder.identity()])
-            path = cache_folder() / f'{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors'
-            words = cls._cached(path) if cache else None
+            words = None
+            if cache:
+                words = read_entry(key, lambda path: cls._entry(path, tuple(spoken), templates))
             if words is None:
                 with text_encoder.on(device):
                     embeddings = text_encoder.encode_names(spoken, prompts).cpu()
@@ -136,7 +139,7 @@ class Vocabulary:
                     text_encoder.weight_hash(),
                 )
                 if cache:
-                    words.save(path)
+                    write_entry(key, words.save)
             for name, row in zip(spoken, words.embeddings, strict=True):
                 rows[name] = F.normalize(rows[name] + row, dim=0) if name in rows else row
         return cls(
@@ -148,21 +151,25 @@ class Vocabulary:
         )
 
     @classmethod
-    def _cached(cls, path: Path) -> 'Vocabulary | None':
-        """What the cache holds; a damaged entry counts as none and is written again."""
-        try:
-            return cls.load(path)
-        except (FileNotFoundError, ValueError):
-            return None
+    def _entry(cls, path: Path, names: tuple[str, ...], prompts: Sequence[str]) -> 'Vocabulary':
+        """An entry of the cache, whose names, prompts and checksum must be right."""
+        entry = cls.load(path, checksum=True)
+        if entry.names != names or entry.prompts != tuple(prompts):
+            raise ValueError(f'{path} is of other names or prompts')
+        return entry
 
     @classmethod
-    def load(cls, path: str | Path, *, text_encoder: Any | None = None) -> 'Vocabulary':
+    def load(
+        cls, path: str | Path, *, text_encoder: Any | None = None, checksum: bool = False
+    ) -> 'Vocabulary':
         """Read a vocabulary file.
 
         Args:
             path: A safetensors file that :meth:`save` or ``tools/build_vocabulary.py`` wrote.
             text_encoder: If given, the file must have been made by this model, and by these very
                 weights as far as they can be told without a download.
+            checksum: Whether the file must have a checksum; it is compared if it is there (files
+                of earlier versions have none).
 
         Raises:
             FileNotFoundError: no such file; the message names ``tools/build_vocabulary.py``.
@@ -174,19 +181,23 @@ class Vocabulary:
                 f'vocabulary_file: there is no {path}; `python tools/build_vocabulary.py '
                 f'--vocabulary NAME --model MODEL --pretrained WEIGHTS --out {path}` makes it'
             )
-        try:
+        where = f'vocabulary_file: {path}'
+        hint = 'it is cut off or no vocabulary file; make it again by tools/build_vocabulary.py'
+        with parsing(where, hint):
             with safetensors.safe_open(path, 'pt') as file:
                 metadata = file.metadata() or {}
-                embeddings = file.get_tensor('embeddings').float()
-            names = tuple(json.loads(metadata['names']))
-            prompts = tuple(json.loads(metadata['prompts']))
-        except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f'vocabulary_file: {path} is cut off or no vocabulary file '
-                f'({type(error).__name__}: {error}); make it again by tools/build_vocabulary.py'
-            ) from error
-        model, weight_hash = metadata.get('model', ''), metadata.get('weight_hash', '')
-        vocabulary = cls(names, normalise_rows(embeddings), prompts, model, weight_hash)
+                embeddings = file.get_tensor('embeddings')
+            found = metadata.pop('checksum', None)
+            if found != _checksum(embeddings, metadata) and (found is not None or checksum):
+                raise ValueError('its checksum is wrong')
+            names, prompts = (
+                tuple(texts(json.loads(metadata[key]), key)) for key in ('names', 'prompts')
+            )
+            model, weight_hash = metadata.get('model', ''), metadata.get('weight_hash', '')
+            if embeddings.ndim != 2:
+                raise ValueError(f'embeddings: they have the shape {tuple(embeddings.shape)}')
+            rows = normalise_rows(embeddings.float())
+            vocabulary = cls(names, rows, prompts, model, weight_hash)
         if text_encoder is not None:
             vocabulary.check_made_by(text_encoder, path)
         return vocabulary
@@ -224,10 +235,10 @@ class Vocabulary:
             model=self.model,
             weight_hash=self.weight_hash,
         )
+        embeddings = self.embeddings.detach().cpu().contiguous()
+        metadata['checksum'] = _checksum(embeddings, metadata)
         with atomic_file(path) as partial:
-            safetensors.torch.save_file(
-                {'embeddings': self.embeddings.detach().cpu().contiguous()}, partial, metadata
-            )
+            safetensors.torch.save_file({'embeddings': embeddings}, partial, metadata)
 
     def select(self, names: str | Sequence[str]) -> 'Vocabulary':
         """The same vocabulary with other names, in their order, all of which it must hold.

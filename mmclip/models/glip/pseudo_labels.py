@@ -27,6 +27,7 @@ from mmclip.config_file import read_config
 from mmclip.datasets.grounding_shards import labels_path, shard_names
 from mmclip.datasets.odvg_writers import write_lines
 from mmclip.io.image import open_image
+from mmclip.io.parsing import read_json
 from mmclip.io.shards import DamagedShard, read_samples
 from mmclip.models.common.clip_loading import file_hash
 from mmclip.models.glip.captions import Caption, apart_caption
@@ -291,7 +292,7 @@ def write_meta(folder: Path, meta: dict) -> None:
     """
     path = folder / META
     if path.is_file():
-        known = json.loads(path.read_text())
+        known = read_json(path, kind=dict, hint='delete it and the labels beside it')
         different = sorted(k for k in known.keys() | meta.keys() if known.get(k) != meta.get(k))
         if different:
             raise ValueError(

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmclip.datasets.annotation_file import image_file, read_annotation_file
 from mmclip.io.image import decode_image
+from mmclip.io.parsing import parsing, whole_number
 from mmclip.models.common.clip_loading import state_hash
 from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
@@ -40,7 +41,9 @@ def pictures_of(ann_file: str | os.PathLike, prefix: str | os.PathLike) -> list[
         ValueError: it lists no pictures, or two with one id.
     """
     prefix = Path(prefix)
-    rows = sorted(read_annotation_file(ann_file)['images'], key=lambda row: row['id'])
+    rows = read_annotation_file(ann_file, masks='none')['images']
+    with parsing(f'{ann_file}: ids of images'):
+        rows = sorted(rows, key=lambda row: whole_number(row['id'], 'id'))
     if not rows:
         raise ValueError(f'{ann_file} lists no images')
     ids = [row['id'] for row in rows]

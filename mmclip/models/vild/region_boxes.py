@@ -4,19 +4,23 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mmclip.config_file import read_config
+from mmclip.io.arrays import read_npz
+from mmclip.io.parsing import damaged, finite_numbers, parsing, read_json, whole_number
 from mmclip.models.common.clip_loading import file_hash
 from mmclip.registry import MODELS
 from mmclip.strict_loading import load_weights
 
+_NO_BOXES = 'boxes: {} is not a file of boxes'
+_FORMS = 'see tools/precompute_regions.py --help for the forms'
 Boxes = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -38,27 +42,68 @@ def _of_rows(ids: np.ndarray, images: np.ndarray, boxes: np.ndarray, scores: np.
 
 def _read_json(path: Path) -> dict:
     """LVIS/COCO annotations, or a list of COCO results."""
-    content = json.loads(path.read_text())
+    content = read_json(path, _NO_BOXES.format(path), hint=_FORMS)
     rows = content['annotations'] if isinstance(content, dict) else content
-    ids = np.array([row['image_id'] for row in rows], dtype=np.int64)
-    boxes = np.array([row['bbox'] for row in rows], dtype=np.float32).reshape(-1, 4)
+    try:
+        ids = _integers([row['image_id'] for row in rows], 'image_id')
+        boxes = _floats([row['bbox'] for row in rows], 'bbox', (len(rows), 4))
+        scores = _floats([row.get('score', 1.0) for row in rows], 'score', (len(rows),))
+    except Exception:
+        _name_bad_row(rows)
+        raise
     boxes[:, 2:] += boxes[:, :2]
-    scores = np.array([row.get('score', 1.0) for row in rows], dtype=np.float32)
     images = ids
     if isinstance(content, dict):
-        images = np.array([image['id'] for image in content['images']], dtype=np.int64)
+        images = _integers([image['id'] for image in content['images']], 'id of an image')
+        if len(np.unique(images)) != len(images):
+            raise ValueError('two images have one id')
         stray = set(ids.tolist()) - set(images.tolist())
         if stray:
             raise ValueError(f'annotations of pictures it does not list, e.g. {min(stray)}')
     return _of_rows(ids, images, boxes, scores)
 
 
+def _name_bad_row(rows: list) -> None:
+    for index, row in enumerate(rows):
+        try:
+            whole_number(row['image_id'], 'image_id')
+            finite_numbers(row['bbox'], 4, 'bbox')
+            finite_numbers([row.get('score', 1.0)], 1, 'score')
+        except Exception as error:
+            raise ValueError(str(damaged(f'entry {index}', error))) from error
+
+
+def _integers(values: Any, name: str) -> np.ndarray:
+    """(n,) int64; a fraction is an error, not cut off."""
+    values = np.asarray(values)
+    if values.size == 0:
+        return np.zeros(0, np.int64)
+    if values.ndim != 1 or values.dtype.kind not in 'iuf':
+        raise ValueError(f'{name}: {values.dtype} of the shape {values.shape}, not whole numbers')
+    with np.errstate(invalid='ignore'):
+        whole = values.astype(np.int64)
+    if (bad := whole != values).any():
+        raise ValueError(f'{name} {values[bad][0]} is not a whole number')
+    return whole
+
+
+def _floats(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 of a shape, finite."""
+    values = np.asarray(values)
+    if values.size == 0:
+        values = np.zeros(shape, np.float32)
+    if values.shape != shape or values.dtype.kind not in 'iuf':
+        raise ValueError(f'{name}: {values.dtype} of the shape {values.shape}, not {shape}')
+    if not (good := np.isfinite(values)).all():
+        raise ValueError(f'{name}: row {np.argwhere(~good)[0][0]} is not finite')
+    return values.astype(np.float32)
+
+
 def _read(path: Path) -> dict:
     if path.suffix == '.json':
         return _read_json(path)
     if path.suffix == '.npz':
-        with np.load(path, allow_pickle=False) as content:
-            return dict(content)
+        return read_npz(path)
     if path.suffix == '.safetensors':
         return {name: value.numpy() for name, value in load_file(path).items()}
     raise ValueError('unknown ending')
@@ -93,25 +138,26 @@ class FileBoxes:
         self.limit, self.min_size, self.allow_empty = limit, min_size, allow_empty
         if not self.path.is_file():
             raise FileNotFoundError(f'boxes: there is no file {path}')
-        try:
+        with parsing(_NO_BOXES.format(path), _FORMS):
             content = _read(self.path)
-            offsets, ids = content['offsets'].astype(np.int64), content['image_ids']
-            boxes = np.asarray(content['boxes'], dtype=np.float32).reshape(-1, 4)
+            offsets = _integers(content['offsets'], 'offsets')
+            ids = _integers(content['image_ids'], 'image_ids')
+            boxes = content['boxes']
+            boxes = _floats(boxes, 'boxes', (boxes.size // 4, 4))
             scores = content.get('scores')
             scores = np.ones(len(boxes)) if scores is None else scores
+            scores = _floats(scores, 'scores', (len(scores),))
             shapes = len(offsets) == len(ids) + 1 and len(scores) == len(boxes)
             if not shapes or offsets[0] != 0 or offsets[-1] != len(boxes):
                 raise ValueError('image_ids, offsets, boxes and scores do not fit each other')
             if (np.diff(offsets) < 0).any():
                 raise ValueError('offsets go down')
-        except (ValueError, KeyError, TypeError, IndexError, OSError, SafetensorError) as error:
-            raise ValueError(
-                f'boxes: {path} is not a file of boxes ({type(error).__name__}: {error}); see '
-                'tools/precompute_regions.py --help for the forms'
-            ) from error
+            numbers, counts = np.unique(ids, return_counts=True)
+            if (counts > 1).any():
+                raise ValueError(f'image id {numbers[counts > 1][0]} comes more than once')
         self._offsets = offsets
         self._boxes = torch.from_numpy(boxes)
-        self._scores = torch.from_numpy(np.asarray(scores, dtype=np.float32))
+        self._scores = torch.from_numpy(scores)
         self._rows = {int(image): row for row, image in enumerate(ids)}
 
     def describe(self) -> dict:

@@ -5,7 +5,8 @@ A folder of
     meta.json                     teacher, crop rule, boxes, pictures; fingerprint of all that
     shard-00003-of-00100.safetensors
         image_ids (n,) offsets (n + 1,) boxes (R, 4) scores (R,) embeddings (R, D) half, crc (n,)
-    index.safetensors             which shard and row holds an image id; written when all are there
+    index.safetensors             which shard and row holds an image id, and a checksum of that;
+                                  written when all shards are there
 
 A shard is written whole or not at all and depends on nothing but its own pictures, so any number of
 processes that share the folder make the same bytes. Reading is random access through a memory map.
@@ -14,18 +15,22 @@ processes that share the folder make the same bytes. Reading is random access th
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
+from mmclip.io.parsing import DamagedFile, parsing, read_json, whole_number
 from mmclip.models.common.fingerprint import fingerprint
 from mmclip.whole_files import atomic_file
 
 FORMAT = 1
 META, INDEX = 'meta.json', 'index.safetensors'
+INDEX_TENSORS = ('image_ids', 'shards', 'rows', 'sizes')
+MOST_SHARDS = 1_000_000
 _MAKE = 'make it with tools/precompute_regions.py'
 
 
@@ -58,12 +63,16 @@ def shard_path(folder: Path, number: int, total: int) -> Path:
     return folder / f'shard-{number:05d}-of-{total:05d}.safetensors'
 
 
-def _crc(regions: Regions) -> int:
-    parts = (regions.boxes, regions.scores, regions.embeddings)
+def _crc(parts: Iterable[torch.Tensor]) -> int:
     value = 0
     for part in parts:
         value = zlib.crc32(part.contiguous().view(-1).view(torch.uint8).numpy().tobytes(), value)
     return value
+
+
+def _index_crc(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    # A tensor, not an entry of the metadata: the order of two entries is not fixed.
+    return torch.tensor([_crc(tensors[name] for name in INDEX_TENSORS)])
 
 
 def write_shard(path: Path, pictures: dict[int, Regions], mark: str) -> int:
@@ -132,13 +141,15 @@ def read_meta(folder: Path) -> dict:
     path = folder / META
     if not path.is_file():
         raise FileNotFoundError(f'there is no region store in {folder}; {_MAKE}')
-    try:
-        meta = json.loads(path.read_text())
-        whole = meta['fingerprint'] == fingerprint(meta)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{path} is damaged ({error}); {_MAKE} again') from error
-    if not whole:
+    where, again = f'{path} is damaged', f'{_MAKE} again'
+    keys = ('fingerprint', 'shards', 'embed_dim')
+    meta = read_json(path, where, kind=dict, keys=keys, hint=again)
+    if meta['fingerprint'] != fingerprint(meta):
         raise ValueError(f'{path} was changed after the store was made; {_MAKE} again')
+    with parsing(where, again):
+        whole_number(meta['embed_dim'], 'embed_dim', least=1)
+        if not 1 <= whole_number(meta['shards'], 'shards') <= MOST_SHARDS:
+            raise ValueError(f'shards is {meta["shards"]}; allowed are 1 to {MOST_SHARDS}')
     return meta
 
 
@@ -151,14 +162,12 @@ def _open(path: Path, mark: str, size: int | None = None):
     if not path.is_file():
         raise FileNotFoundError(f'{path}, a shard of the region store, is missing; {_MAKE} again')
     if size is not None and path.stat().st_size != size:
-        raise ValueError(f'{path} is damaged: {path.stat().st_size} bytes, not {size}; {_again()}')
-    try:
+        raise DamagedFile(f'{path} is damaged: {path.stat().st_size} bytes, not {size}; {_again()}')
+    with parsing(f'{path} is damaged', _again()):
         shard = safe_open(path, framework='pt')
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f'{path} is damaged ({error}); {_again()}') from error
     found = (shard.metadata() or {}).get('fingerprint')
     if found != mark:
-        raise ValueError(f'{path} is of another store (fingerprint {found}, not {mark})')
+        raise DamagedFile(f'{path} is of another store (fingerprint {found}, not {mark})')
     return shard
 
 
@@ -184,7 +193,8 @@ def write_index(folder: Path, meta: dict) -> bool:
     ids, shards, rows, sizes = [], [], [], []
     for number in range(total):
         path = shard_path(folder, number, total)
-        found = _open(path, meta['fingerprint']).get_tensor('image_ids')
+        with parsing(f'{path} is damaged', _again()):
+            found = _open(path, meta['fingerprint']).get_tensor('image_ids')
         ids.append(found)
         shards.append(torch.full_like(found, number))
         rows.append(torch.arange(len(found)))
@@ -193,6 +203,7 @@ def write_index(folder: Path, meta: dict) -> bool:
     tensors = {'image_ids': ids, 'shards': shards, 'rows': rows}
     tensors = {name: torch.cat(parts)[order] for name, parts in tensors.items()}
     tensors['sizes'] = torch.tensor(sizes, dtype=torch.int64)
+    tensors['crc'] = _index_crc(tensors)
     data = safetensors.torch.save(tensors, metadata={'fingerprint': meta['fingerprint']})
     write_atomic(folder / INDEX, data)
     for leftover in folder.glob('.*.partial-*'):  # of killed processes
@@ -228,9 +239,21 @@ class RegionStore:
                 f'{self.meta["shards"]} shards are missing (first: {left[:3]}); run the same '
                 'tools/precompute_regions.py command again, it goes on where it stopped'
             )
-        index = _open(self.folder / INDEX, self.meta['fingerprint'])
-        self._index = {name: index.get_tensor(name) for name in index.keys()}
+        self._index = self._read_index()
         self._shards: dict[int, tuple] = {}
+
+    def _read_index(self) -> dict[str, torch.Tensor]:
+        path, shards = self.folder / INDEX, self.meta['shards']
+        with parsing(f'{path} is damaged', _again()):
+            file = _open(path, self.meta['fingerprint'])
+            index = {name: file.get_tensor(name) for name in file.keys()}
+            lengths = {len(index[name]) for name in INDEX_TENSORS[:3]}
+            if len(lengths) != 1 or len(index['sizes']) != shards:
+                raise ValueError('its tensors do not fit each other')
+            # Stores of earlier versions have none; `load` compares the ids of the rows.
+            if 'crc' in index and not torch.equal(index.pop('crc'), _index_crc(index)):
+                raise ValueError('its checksum is wrong')
+        return index
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, '_shards': {}}
@@ -252,13 +275,13 @@ class RegionStore:
         return self._find(image_id) is not None
 
     def _shard(self, number: int) -> tuple:
-        """(memory map, offsets, check sums) of a shard, opened at its first use."""
+        """(memory map, image ids, offsets, check sums) of a shard, opened at its first use."""
         if number not in self._shards:
             path = shard_path(self.folder, number, self.meta['shards'])
             size = int(self._index['sizes'][number])
             shard = _open(path, self.meta['fingerprint'], size)
-            parts = shard, shard.get_tensor('offsets').tolist(), shard.get_tensor('crc').tolist()
-            self._shards[number] = parts
+            lists = (shard.get_tensor(name).tolist() for name in ('image_ids', 'offsets', 'crc'))
+            self._shards[number] = shard, *lists
         return self._shards[number]
 
     def load(self, image_id: int) -> Regions:
@@ -274,18 +297,23 @@ class RegionStore:
                 f'({len(self)} pictures); {_MAKE} for the annotation file that you train on'
             )
         number, row = int(self._index['shards'][place]), int(self._index['rows'][place])
-        shard, offsets, sums = self._shard(number)
-        start, end = offsets[row], offsets[row + 1]
+        path = shard_path(self.folder, number, self.meta['shards'])
+        with parsing(f'{path} is damaged at image id {image_id}', _again()):
+            shard, ids, offsets, sums = self._shard(number)
+            if row < 0 or ids[row] != int(image_id):
+                raise ValueError(f'it, or {INDEX}, names another picture there')
+            return self._regions(shard, *offsets[row : row + 2], sums[row])
+
+    def _regions(self, shard: Any, start: int, end: int, crc: int) -> Regions:
+        width = self.embed_dim
         if start == end:
-            width = self.embed_dim
-            return Regions(
-                torch.empty(0, 4), torch.empty(0), torch.empty(0, width, dtype=torch.float16)
-            )
-        names = ('boxes', 'scores', 'embeddings')
-        regions = Regions(*(shard.get_slice(name)[start:end] for name in names))
-        if self.check and _crc(regions) != sums[row]:
-            path = shard_path(self.folder, number, self.meta['shards'])
-            raise ValueError(f'{path} is damaged at image id {image_id}; {_again()}')
+            half = torch.float16
+            regions = Regions(torch.empty(0, 4), torch.empty(0), torch.empty(0, width, dtype=half))
+        else:
+            names = ('boxes', 'scores', 'embeddings')
+            regions = Regions(*(shard.get_slice(name)[start:end] for name in names))
+        if self.check and _crc(regions) != crc:
+            raise ValueError('its check sum is wrong')
         return regions
 
     def check_images(self, image_ids: torch.Tensor | list[int]) -> None:

@@ -11,18 +11,24 @@ import os
 import struct
 import tarfile
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import torch
 
+from mmclip.io.arrays import unpacked_limit
+from mmclip.io.parsing import DamagedFile, parsing
 from mmclip.models.vild.crc32c import masked_crc32c
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
 _TRAILER = 5  # compression type and check sum behind every block
 _STRING = 7
+_MOST_KEY = 4096  # bytes of a variable's name
+_MOST_SHARDS = 100_000
 _DTYPES = {
     1: torch.float32,
     2: torch.float64,
@@ -110,6 +116,8 @@ def _entry(data: bytes) -> _Entry:
 def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
     """(key, value) pairs of one block; keys share their start with the one before."""
     block = table[offset : offset + size]
+    if len(block) != size:
+        raise ValueError('a block of the index is cut off')
     trailer = table[offset + size : offset + size + _TRAILER]
     if len(trailer) < _TRAILER:
         raise ValueError('a block of the index is cut off')
@@ -124,6 +132,8 @@ def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]
         shared, at = _varint(block, at)
         own, at = _varint(block, at)
         length, at = _varint(block, at)
+        if shared + own > _MOST_KEY:
+            raise ValueError(f'a name of {shared + own} bytes')
         key = key[:shared] + block[at : at + own]
         at += own
         yield key, block[at : at + length]
@@ -141,10 +151,13 @@ def _read_index(path: Path) -> tuple[int, dict[str, _Entry]]:
         _, at = _varint(footer, at)
     offset, at = _varint(footer, at)
     size, at = _varint(footer, at)
-    shards, entries = 1, {}
+    shards, entries, left = 1, {}, len(table)
     for _, handle in _block(table, offset, size):
         start, at = _varint(handle, 0)
         length, _ = _varint(handle, at)
+        left -= length
+        if left < 0:
+            raise ValueError('its blocks overlap')
         for key, value in _block(table, start, length):
             if key:
                 entries[key.decode()] = _entry(value)
@@ -153,6 +166,8 @@ def _read_index(path: Path) -> tuple[int, dict[str, _Entry]]:
                 shards = header.get(1, 0)
                 if header.get(2, 0) != 0:
                     raise ValueError('the numbers are big-endian')
+    if not 1 <= shards <= _MOST_SHARDS:
+        raise ValueError(f'it names {shards} shards')
     return shards, entries
 
 
@@ -166,11 +181,11 @@ def _read_tensor(entry: _Entry, name: str, path: Path, check: bool) -> torch.Ten
         numel *= size
     if numel * dtype.itemsize != entry.size:
         raise ValueError(f'variable {name} has {entry.size} bytes, its shape is {entry.shape}')
+    if entry.offset + entry.size > path.stat().st_size:
+        raise ValueError(f'it is cut off inside variable {name}')
     with path.open('rb') as stream:
         stream.seek(entry.offset)
         data = bytearray(stream.read(entry.size))
-    if len(data) != entry.size:
-        raise ValueError(f'it is cut off inside variable {name}')
     if check and entry.crc is not None and masked_crc32c(data) != entry.crc:
         raise ValueError(f'the check sum of variable {name} is wrong')
     if not data:
@@ -200,19 +215,35 @@ def _prefix(path: Path) -> Path:
     return path.with_name(name)
 
 
+def _extract(source: IO[bytes], target: Path, archive: Path) -> None:
+    with open(target, 'wb') as stream:
+        while block := source.read(1 << 20):
+            try:
+                stream.write(block)
+                stream.flush()
+            except OSError as error:
+                raise DamagedFile(
+                    f'{archive} does not fit into the temporary folder {target.parent} ({error}); '
+                    'TMPDIR names another one'
+                ) from error
+
+
 def _from_tar(path: Path, **options) -> dict[str, torch.Tensor]:
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    name = Path(member.name).name
-                    if member.isfile() and ('.data-' in name or name.endswith('.index')):
-                        with open(Path(folder, name), 'wb') as target:
-                            source = archive.extractfile(member)
-                            while block := source.read(1 << 20):
-                                target.write(block)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise ValueError(f'{path} is cut off or damaged ({error})') from error
+        with parsing(f'{path} is cut off or damaged'), tarfile.open(path) as archive:
+            left = unpacked_limit(path)
+            for member in archive:
+                name = Path(member.name).name
+                if not member.isfile() or not ('.data-' in name or name.endswith('.index')):
+                    continue
+                left -= member.size
+                if member.issparse() or left < 0:
+                    raise ValueError(
+                        f'{name} would unpack to {member.size} bytes; unpack the archive by hand '
+                        'if that is right, and name the folder'
+                    )
+                source = archive.extractfile(member)
+                _extract(source, Path(folder, name), path)
         try:
             return read_tf_checkpoint(folder, **options)
         except ValueError as error:
@@ -253,19 +284,18 @@ def read_tf_checkpoint(
     index = Path(f'{prefix}.index')
     if not index.is_file():
         raise FileNotFoundError(f'TensorFlow checkpoint {index} does not exist')
-    try:
+    with parsing(f'{index} is cut off or damaged'):
         shards, entries = _read_index(index)
-    except (ValueError, IndexError, struct.error, UnicodeDecodeError) as error:
-        raise ValueError(f'{index} is cut off or damaged ({error})') from error
-    result = {}
+    result, read = {}, Counter()
     for name, entry in entries.items():
         if entry.dtype == _STRING or (not slots and _is_extra(name)):
             continue
         shard = Path(f'{prefix}.data-{entry.shard:05d}-of-{shards:05d}')
         if not shard.is_file():
             raise FileNotFoundError(f'{shard}, a part of the checkpoint, does not exist')
-        try:
+        with parsing(f'{shard} is cut off or damaged'):
+            read[shard] += entry.size
+            if read[shard] > shard.stat().st_size:
+                raise ValueError(f'variable {name} overlaps others or is cut off')
             result[name] = _read_tensor(entry, name, shard, check)
-        except ValueError as error:
-            raise ValueError(f'{shard} is cut off or damaged ({error})') from error
     return result

@@ -1,15 +1,23 @@
 """Vocabulary: names to embeddings, cache, files, and what goes wrong."""
 
 import json
+import logging
+import os
+from pathlib import Path
 
 import pytest
+import safetensors
 import torch
 import torch.nn.functional as F
+from mmengine.logging import MMLogger
 from PIL import Image
+from safetensors.torch import save_file
 
+from mmclip.models.common import vocabulary_cache
 from mmclip.models.common.class_names import class_names, known_vocabularies, novel_names
 from mmclip.models.common.text_encoders import CLIPTextEncoder
-from mmclip.models.common.vocabulary import Vocabulary, cache_folder
+from mmclip.models.common.vocabulary import Vocabulary
+from mmclip.models.common.vocabulary_cache import cache_folder
 
 TINY = dict(
     embed_dim=16,
@@ -101,6 +109,118 @@ def test_a_damaged_cache_entry_is_said(encoder):
     # The cache mends itself: nothing in it is precious.
     assert len(Vocabulary.encode(['cat'], text_encoder=encoder)) == 1
     assert len(Vocabulary.load(path)) == 1
+
+
+def flip(path, where: bytes) -> None:
+    data = bytearray(path.read_bytes())
+    data[data.rindex(where) + len(where) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_flipped_bit_is_found_in_files_and_mended_in_the_cache(encoder):
+    first = Vocabulary.encode(['cat', 'dog'], text_encoder=encoder)
+    path = next(cache_folder().glob('*.safetensors'))
+    for part in (first.embeddings.numpy().tobytes(), b'"cat', b'photo', b'weight_hash'):
+        flip(path, part.replace(b'"cat', b'cat'))
+        with pytest.raises(ValueError, match=f'{path.name}: .*(checksum|tools/build_vocabulary)'):
+            Vocabulary.load(path)
+        again = Vocabulary.encode(['cat', 'dog'], text_encoder=encoder)
+        assert torch.equal(again.embeddings, first.embeddings)
+        Vocabulary.load(path, checksum=True)
+
+
+def rewrite(path, tensors=None, **metadata):
+    with safetensors.safe_open(path, 'pt') as file:
+        old, found = file.get_tensor('embeddings'), file.metadata()
+    found.pop('checksum', None)
+    entries = {k: v for k, v in (found | metadata).items() if v is not None}
+    save_file({'embeddings': old} if tensors is None else tensors, path, entries)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(names='5'),
+        dict(names='"cat"'),
+        dict(names='[["cat"]]'),
+        dict(names='[' * 100000),
+        dict(names=None),
+        dict(names='[]'),
+        dict(prompts='{}'),
+        dict(prompts='[5]'),
+        dict(tensors={'embeddings': torch.ones(1)}),
+        dict(tensors={'embeddings': torch.ones(1, 2, 3)}),
+        dict(tensors={'other': torch.ones(1, 16)}),
+        dict(tensors={'embeddings': torch.full((1, 16), float('nan'))}),
+    ],
+)
+def test_odd_files_are_named_and_a_cache_of_them_heals(encoder, change):
+    first = Vocabulary.encode(['cat'], text_encoder=encoder)
+    path = next(cache_folder().glob('*.safetensors'))
+    rewrite(path, **change)
+    with pytest.raises(ValueError, match=f'vocabulary_file: .*{path.name}: .*build_vocabulary'):
+        Vocabulary.load(path)
+    assert torch.equal(
+        Vocabulary.encode(['cat'], text_encoder=encoder).embeddings, first.embeddings
+    )
+    Vocabulary.load(path)
+
+
+def test_files_of_earlier_versions_have_no_checksum(encoder, tmp_path):
+    vocabulary = Vocabulary(('cat',), torch.eye(16)[:1])
+    vocabulary.save(tmp_path / 'v.safetensors')
+    rewrite(tmp_path / 'v.safetensors')
+    assert Vocabulary.load(tmp_path / 'v.safetensors').names == ('cat',)
+    with pytest.raises(ValueError, match='checksum'):
+        Vocabulary.load(tmp_path / 'v.safetensors', checksum=True)
+
+
+def test_the_entry_of_other_names_is_not_taken(encoder):
+    right = Vocabulary.encode(['cat'], text_encoder=encoder)
+    path = next(cache_folder().glob('*.safetensors'))
+    Vocabulary(('dog',), torch.eye(16)[:1], right.prompts).save(path)
+    assert torch.equal(
+        Vocabulary.encode(['cat'], text_encoder=encoder).embeddings, right.embeddings
+    )
+    assert Vocabulary.load(path).names == ('cat',)
+
+
+@pytest.mark.parametrize('place', ['file', 'below a file', 'no home'])
+def test_a_cache_that_cannot_be_written_is_one_warning(encoder, place, tmp_path, monkeypatch):
+    expected = Vocabulary.encode(['cat'], text_encoder=encoder, cache=False).embeddings
+    (tmp_path / 'file').write_text('mine')
+    if place == 'no home':
+        monkeypatch.delenv('MMCLIP_CACHE')
+        monkeypatch.setattr(Path, 'home', classmethod(lambda cls: no_home()))
+    else:
+        name = 'file' if place == 'file' else 'file/below/it'
+        monkeypatch.setenv('MMCLIP_CACHE', str(tmp_path / name))
+    logger, lines = MMLogger.get_instance('test_vocabulary'), []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger.addHandler(handler)
+    monkeypatch.setattr(vocabulary_cache, '_WARNED', set())
+    for names in (['cat'], ['cat'], ['cat', 'dog']):
+        found = Vocabulary.encode(names, text_encoder=encoder)
+        torch.testing.assert_close(found.embeddings[:1], expected)
+    logger.removeHandler(handler)
+    assert len(lines) == 1 and 'cannot be kept' in lines[0] and 'MMCLIP_CACHE' in lines[0]
+    assert (tmp_path / 'file').read_text() == 'mine'
+
+
+def no_home():
+    raise RuntimeError('Could not determine home directory.')
+
+
+def test_what_killed_writers_left_is_swept(encoder):
+    folder = cache_folder()
+    folder.mkdir(parents=True)
+    old, new = folder / '.a.safetensors.partial-host-1', folder / '.b.safetensors.partial-host-2'
+    for path in (old, new):
+        path.write_text('half')
+    os.utime(old, (1, 1))
+    Vocabulary.encode(['cat'], text_encoder=encoder)
+    assert not old.exists() and new.exists()
 
 
 def test_a_file_keeps_everything(encoder, tmp_path):

@@ -1,12 +1,15 @@
 """The store of region embeddings: round trip, random access, and what is said about bad stores."""
 
+import json
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load, load_file, save_file
 
+from mmclip.models.common.fingerprint import fingerprint
 from mmclip.models.vild.region_store import (
     Regions,
     RegionStore,
@@ -127,4 +130,74 @@ def test_a_changed_description_is_refused(folder):
         RegionStore(folder)
     path.write_text('{')
     with pytest.raises(ValueError, match=r'meta\.json is damaged'):
+        RegionStore(folder)
+
+
+def flips(path: Path):
+    """The file with one bit changed, at every place in turn."""
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 3):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << at % 8
+        path.write_bytes(changed)
+        yield
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize('checksum', [True, False])
+def test_no_flipped_bit_of_the_index_gives_other_regions(folder, checksum):
+    path = folder / 'index.safetensors'
+    if not checksum:  # as earlier versions wrote it
+        with safe_open(path, 'pt') as file:
+            tensors, mark = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+        del tensors['crc']
+        save_file(tensors, path, metadata=mark)
+        assert len(RegionStore(folder).load(40).boxes) == 5
+    errors = 0
+    for _ in flips(path):
+        try:
+            store = RegionStore(folder)
+            for pictures in PICTURES:
+                for image_id, expected in pictures.items():
+                    found = store.load(image_id)
+                    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        except ValueError as error:
+            assert str(folder) in str(error)
+            errors += 1
+    assert errors > 50
+
+
+def test_no_flipped_bit_of_a_shard_gives_other_regions(folder):
+    for _ in flips(shard_path(folder, 0, 2)):
+        try:
+            store = RegionStore(folder)
+            for image_id, expected in PICTURES[0].items():
+                found = store.load(image_id)
+                assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        except ValueError as error:
+            assert str(folder) in str(error)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(shards=1e9),
+        dict(shards=10**9),
+        dict(shards='2'),
+        dict(shards=0),
+        dict(embed_dim=None),
+    ],
+)
+def test_a_description_of_odd_numbers_is_refused_at_once(folder, change):
+    meta = {'format': 1, **META, **change}
+    meta['fingerprint'] = fingerprint(meta)
+    (folder / 'meta.json').write_text(json.dumps(meta))
+    with pytest.raises(ValueError, match=rf'meta\.json is damaged: {next(iter(change))} is'):
+        RegionStore(folder)
+
+
+@pytest.mark.parametrize('text', ['[' * 100000, '[]', '{}', 'null'])
+def test_a_damaged_description_is_named(folder, text):
+    (folder / 'meta.json').write_text(text)
+    with pytest.raises(ValueError, match=r'meta\.json is damaged: .*precompute_regions'):
         RegionStore(folder)

@@ -1,6 +1,10 @@
 """The TensorFlow checkpoint reader against a checkpoint that TensorFlow wrote."""
 
+import io
+import random
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mmclip.models.vild import tf_checkpoint
 from mmclip.models.vild.crc32c import crc32c
 from mmclip.models.vild.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
 
@@ -96,3 +101,72 @@ def test_two_checkpoints_in_a_folder_are_listed(folder):
         read_tf_checkpoint(folder)
     with pytest.raises(FileNotFoundError, match='other'):
         read_tf_checkpoint(folder / 'other')
+
+
+LIMITED = """
+import resource, sys
+from mmclip.models.vild.tf_checkpoint import read_tf_checkpoint
+used = int(open('/proc/self/statm').read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**27, 2**27))
+for path in sys.argv[1:]:
+    try:
+        read_tf_checkpoint(path)
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_archives_that_unpack_to_much_more_than_their_size_are_refused(tmp_path):
+    size = 1 << 33
+    sparse = tarfile.TarInfo('m/x.data-00000-of-00001')
+    sparse.pax_headers = {
+        'GNU.sparse.major': '0',
+        'GNU.sparse.minor': '1',
+        'GNU.sparse.size': str(size),
+        'GNU.sparse.map': f'0,0,{size},0',
+        'GNU.sparse.name': 'm/x.data-00000-of-00001',
+    }
+    with tarfile.open(tmp_path / 'sparse.tar', 'w', format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(sparse)
+    with tarfile.open(tmp_path / 'zeros.tar.gz', 'w:gz', compresslevel=1) as archive:
+        zeros = tarfile.TarInfo('m/x.data-00000-of-00001')
+        zeros.size = 1 << 27
+        archive.addfile(zeros, io.BytesIO(bytes(zeros.size)))
+    names = [str(tmp_path / name) for name in ('sparse.tar', 'zeros.tar.gz')]
+    run = subprocess.run([sys.executable, '-c', LIMITED, *names], capture_output=True, text=True)
+    lines = run.stdout.splitlines()
+    assert run.returncode == 0 and len(lines) == 2, run.stderr
+    for name, line in zip(names, lines, strict=True):
+        assert name in line and 'would unpack to' in line
+
+
+def test_damaged_archives_and_bundles_are_named(folder, tmp_path):
+    path = tmp_path / 'a.tar.gz'
+    with tarfile.open(path, 'w:gz') as archive:
+        archive.add(next(folder.glob('*.index')), 'a.index')
+        archive.add(next(folder.glob('*.data-*')), 'a.data-00000-of-00001')
+    index, draw = folder / f'{next(folder.glob("*.index")).name}', random.Random(0)
+    for victim, asked in ((path, path), (index, folder)):
+        whole = victim.read_bytes()
+        for _ in range(30):
+            changed = bytearray(whole)
+            changed[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+            victim.write_bytes(changed[: draw.choice((len(whole), len(whole) // 2))])
+            try:
+                read_tf_checkpoint(asked)
+            except (ValueError, FileNotFoundError) as error:
+                assert str(tmp_path) in str(error)
+        victim.write_bytes(whole)
+
+
+def test_an_index_may_not_ask_for_the_same_bytes_again_and_again(folder, monkeypatch):
+    read_index = tf_checkpoint._read_index
+
+    def doubled(path):
+        shards, entries = read_index(path)
+        return shards, entries | {f'{name}_again': entry for name, entry in entries.items()}
+
+    monkeypatch.setattr(tf_checkpoint, '_read_index', doubled)
+    with pytest.raises(ValueError, match=r'data-00000.*overlaps others'):
+        read_tf_checkpoint(folder)
