@@ -29,6 +29,9 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
     ... for each class) and ``novel`` (names of all classes that are not base). They are known once
     the file has been read, so not yet with ``lazy_init=True``.
 
+    With ``return_classes=True`` each sample also names its ``unlabeled_classes``: novel classes of
+    which no box is left, so that a picture without a box of one may still show it.
+
     Boxes smaller than a pixel or outside their image are dropped, and one line says how many.
 
     Args:
@@ -79,8 +82,18 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
         self.cat_ids = list(categories.ids)
         self.cat2label = {cat_id: label for label, cat_id in enumerate(categories.ids)}
 
-        of_image = self._group_by_image(content.pop('annotations'), known)
+        annotations = content.pop('annotations')
         label_of = self._kept_labels(categories)
+        labeled = {label_of.get(annotation['category_id']) for annotation in annotations}
+        self.unlabeled = frozenset(
+            name
+            for label, (name, split) in enumerate(
+                zip(categories.names, categories.splits, strict=True)
+            )
+            if split != BASE and label not in labeled
+        )
+        of_image = self._group_by_image(annotations, known)
+        del annotations  # each record goes when its image is done
         dropped = Counter()
         try:
             data_list = [
@@ -119,6 +132,7 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
         if self.return_classes:  # here, so that the names are not kept once per image
             info |= dict(
                 text=self._metainfo['classes'],
+                unlabeled_classes=self.unlabeled,
                 caption_prompt=self.caption_prompt,
                 custom_entities=True,
             )
