@@ -1,4 +1,4 @@
-"""A user's own data: no config brings words of another data set to the model, the loss or captions."""
+"""Own data: no config brings words of another data set to the model, the loss or the captions."""
 
 import copy
 import functools
@@ -26,7 +26,7 @@ LEAVES = [name for name in CONFIGS if not name.startswith('_base_')]
 OWN = ('cat', 'dog', 'zebra crossing')
 # Keys under which a model, hook or schedule could name words of a data set.
 WORDS = ('classes', 'novel_classes', 'novel', 'negatives', 'groups', 'splits', 'vocabulary')
-WORDS += ('phrases', 'names', 'vocabulary_file')
+WORDS += ('phrases', 'vocabulary_file')
 
 
 @functools.cache

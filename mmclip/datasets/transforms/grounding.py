@@ -66,7 +66,8 @@ class DetToGrounding(BaseTransform):
 
     Raises:
         ValueError: a data set that does not hand over its classes (``return_classes=True``), or
-            none of whose classes are among the ``negatives`` that are named; ``all_classes`` that do not fit; settings out of range.
+            none of whose classes are among the ``negatives`` that are named; ``all_classes`` that
+            do not fit; settings out of range.
     """
 
     def __init__(
