@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlparse
 
 import torch
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer
 
@@ -36,6 +37,7 @@ _DRN = 'mmaction.models.localizers.drn'
 def apply() -> None:
     """Apply every remedy that works by import; called by ``import mmclip``."""
     allow_mmengine_checkpoints()
+    read_own_configs_without_scope()
     after_import('mmengine.runner.checkpoint', read_checkpoints_safely)
     after_import('mmaction.utils.dependency', switch_vindlu_off)
     if not any(isinstance(finder, _MissingDRN) for finder in sys.meta_path):
@@ -91,6 +93,28 @@ def allow_mmengine_checkpoints() -> None:
             *((new_number, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         ]
     )
+
+
+def read_own_configs_without_scope() -> None:
+    """Make ``_base_ = 'mmclip::...'`` give the very config that the path gives.
+
+    Symptom: ``BboxOverlaps2D is not in the mmclip registry`` while a config inherited by the prefix
+    builds, and an unscoped ``Resize`` of one's own leaf that silently becomes MMCV's.
+    Cause: MMEngine writes ``_scope_='mmclip'`` into the outer dicts of such a config, and no
+    registry of a host lies below mmclip's. Every ``type`` of our configs carries its scope, so the
+    stamp has no use. Other packages' prefixes keep theirs.
+    Drop it when MMEngine lets a package say that its configs need no scope.
+    """
+    find = Config._get_cfg_path
+    if hasattr(find, '__wrapped__'):
+        return
+
+    @functools.wraps(find)
+    def find_without_scope(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        path, scope = find(cfg_path, filename)
+        return path, None if scope == 'mmclip' else scope
+
+    Config._get_cfg_path = staticmethod(find_without_scope)
 
 
 def read_checkpoints_safely(module: ModuleType) -> None:

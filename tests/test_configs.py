@@ -1,12 +1,14 @@
 """Every config loads by each of the three routes, names its scopes and builds without files."""
 
+import copy
+import functools
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine import Config, hub
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 
 from mmclip import config_path
 
@@ -29,17 +31,86 @@ def types_of(node, path=()):
             yield from types_of(value, (*path, index))
 
 
+@functools.cache
+def read(name):
+    return Config.fromfile(config_path(name))
+
+
+def build(config):
+    return MODELS.build(copy.deepcopy(config.model))  # the hosts change what they build
+
+
+def by_prefix(name, folder, more=''):
+    (folder / 'leaf.py').write_text(f"_base_ = 'mmclip::{name}'\n{more}")
+    return Config.fromfile(folder / 'leaf.py')
+
+
 @pytest.mark.parametrize('name', CONFIGS)
 def test_reads_the_same_by_path_and_by_prefix(name, tmp_path):
-    by_path = Config.fromfile(config_path(name))
-    (tmp_path / 'leaf.py').write_text(f"_base_ = 'mmclip::{name}'")
-    by_prefix = Config.fromfile(tmp_path / 'leaf.py')
-    assert list(types_of(by_path.to_dict())) == list(types_of(by_prefix.to_dict()))
+    assert by_prefix(name, tmp_path).to_dict() == read(name).to_dict()
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'action_clip/action_clip_transf_mini.py',
+        'clip4clip/clip4clip_meanp_mini.py',
+        'clip_zero_shot/clip_zero_shot_mini.py',
+        'glip/glip_b_mini.py',
+        'glip/dyhead_swin-t_coco.py',
+        'glipv2/glipv2_mini.py',
+        'group_vit/group_vit_one_stage_mini.py',
+        'lseg/lseg_r18_mini.py',
+        'vild/vild_text_r18_mini.py',
+        'vild/vild_text_cascade_r50_lvis.py',
+    ],
+)
+def test_builds_the_same_by_path_and_by_prefix(name, tmp_path):
+    init_default_scope(read(name).default_scope)
+    first, second = (build(c) for c in (read(name), by_prefix(name, tmp_path)))
+    kinds = [[type(part) for part in model.modules()] for model in (first, second)]
+    assert kinds[0] == kinds[1]
+
+
+def test_unscoped_names_of_a_leaf_by_prefix_are_the_hosts(tmp_path):
+    """A stamp ``_scope_='mmclip'`` makes MMCV's Resize of it, and finds no FPN."""
+    config = by_prefix(
+        'vild/vild_text_r18_mini.py',
+        tmp_path,
+        """
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(64, 64), keep_ratio=True),
+    dict(type='PackDetInputs'),
+]
+model = dict(neck=dict(type='FPN'))
+train_dataloader = dict(dataset=dict(lazy_init=True, pipeline=train_pipeline))
+""",
+    )
+    init_default_scope(config.default_scope)
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    kinds = [type(step).__module__ for step in dataset.pipeline.transforms]
+    assert kinds[1:] == [
+        'mmdet.datasets.transforms.transforms',
+        'mmdet.datasets.transforms.formatting',
+    ]
+    assert type(build(config).neck).__module__ == 'mmdet.models.necks.fpn'
+
+
+def test_the_hub_reads_the_same_config():
+    name = 'vild/vild_text_r18_mini.py'
+    assert hub.get_config(f'mmclip::{name}').to_dict() == read(name).to_dict()
+
+
+def test_other_packages_keep_their_scope_by_prefix(tmp_path):
+    name = 'retinanet/retinanet_r50_fpn_1x_coco.py'
+    (tmp_path / 'leaf.py').write_text(f"_base_ = 'mmdet::{name}'")
+    assert Config.fromfile(tmp_path / 'leaf.py').model._scope_ == 'mmdet'
 
 
 @pytest.mark.parametrize('name', LEAVES)
 def test_every_type_of_a_component_carries_its_scope(name):
-    config = Config.fromfile(config_path(name)).to_dict()
+    config = read(name).to_dict()
     parts = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'custom_hooks')
     parts += ('val_evaluator', 'test_evaluator', 'visualizer')
     found = [
@@ -78,15 +149,15 @@ def test_says_its_paper_row_and_its_command(name):
 def test_builds_without_weights_or_files(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('MMCLIP_CACHE', str(tmp_path / 'cache'))
-    config = Config.fromfile(config_path(name))
+    config = read(name)
     init_default_scope(config.default_scope)
     torch.manual_seed(0)
-    model = MODELS.build(config.model)
+    model = build(config)
     assert sum(p.numel() for p in model.parameters()) > 0
     assert not list(tmp_path.rglob('*')), 'building leaves files behind'
 
 
 @pytest.mark.parametrize('name', [name for name in LEAVES if re.search('glip.*_finetune', name)])
 def test_fine_tuning_of_glip_averages_weights(name):
-    hooks = [hook['type'] for hook in Config.fromfile(config_path(name)).custom_hooks]
+    hooks = [hook['type'] for hook in read(name).custom_hooks]
     assert hooks == ['mmclip.VocabularyHook', 'mmengine.EMAHook']

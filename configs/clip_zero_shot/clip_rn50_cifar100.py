@@ -11,7 +11,6 @@ model = dict(
     backbone=dict(type='mmclip.OpenCLIPBackbone', **clip),
     head=dict(
         type='mmclip.TextEmbeddingClassifier',
-        classes='cifar100',
         prompts='cifar_18',
         background=None,
         text_encoder=dict(type='mmclip.CLIPTextEncoder', **clip)))

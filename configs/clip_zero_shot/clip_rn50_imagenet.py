@@ -11,7 +11,6 @@ model = dict(
     backbone=dict(type='mmclip.OpenCLIPBackbone', **clip),
     head=dict(
         type='mmclip.TextEmbeddingClassifier',
-        classes='imagenet',
         prompts='imagenet_80',
         background=None,
         text_encoder=dict(type='mmclip.CLIPTextEncoder', **clip)))

@@ -13,7 +13,6 @@ model = dict(
     backbone=dict(type='mmclip.OpenCLIPBackbone', **clip),
     head=dict(
         type='mmclip.TextEmbeddingClassifier',
-        classes='mini_world',
         prompts='single',
         background=None,
         text_encoder=dict(type='mmclip.CLIPTextEncoder', **clip)))

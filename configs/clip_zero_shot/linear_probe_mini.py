@@ -11,7 +11,8 @@ clip = dict(model='mini_clip', pretrained='mini_clip')
 model = dict(
     type='mmclip.CLIPZeroShotClassifier',
     backbone=dict(type='mmclip.OpenCLIPBackbone', frozen=True, **clip),
-    head=dict(type='mmclip.LinearClassifier', model='mini_clip', classes='mini_world'))
+    head=dict(type='mmclip.LinearClassifier', model='mini_clip', classes=384))
+custom_hooks = [dict(type='mmclip.VocabularyHook')]
 
 val_dataloader = dict(dataset=dict(splits=['base']))
 test_dataloader = dict(dataset=dict(splits=['base']))

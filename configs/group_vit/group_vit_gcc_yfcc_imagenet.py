@@ -15,7 +15,7 @@ model = dict(
         type='mmengine.ImgDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375]),
-    decode_head=dict(classes='imagenet', prompts='group_vit_7', multi_label=3),
+    decode_head=dict(prompts='group_vit_7', multi_label=3),
     train_cfg=None,
     test_cfg=None)
 test_pipeline = [

@@ -2,7 +2,6 @@
 # 'screen' twice (paper table 6: 46.28 mIoU; paper only).
 # python tools/test.py configs/lseg/lseg_vit_l16_ade20k_official.py CHECKPOINT
 _base_ = './lseg_vit_l16_ade20k.py'
-model = dict(decode_head=dict(classifier=dict(classes='ade20k_official')))
 train_dataloader = dict(dataset=dict(classes='ade20k_official'))
 val_dataloader = dict(dataset=dict(classes='ade20k_official'))
 test_dataloader = dict(dataset=dict(classes='ade20k_official'))

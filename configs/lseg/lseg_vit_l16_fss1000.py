@@ -12,7 +12,7 @@ visualizer = dict(
 custom_hooks = [dict(type='mmclip.VocabularyHook')]
 
 model = dict(
-    decode_head=dict(two_way=True, classifier=dict(classes=['others', 'something'])),
+    decode_head=dict(two_way=True),
     test_cfg=dict(mode='whole', rescale=False))
 
 train_cfg = dict(type='mmengine.EpochBasedTrainLoop', max_epochs=240, val_interval=10)

@@ -10,7 +10,8 @@ max_iters = 1000
 model = dict(
     type='mmclip.CLIPZeroShotClassifier',
     backbone=dict(type='mmclip.OpenCLIPBackbone', model='mini_clip', frozen=False),
-    head=dict(type='mmclip.LinearClassifier', model='mini_clip', classes='mini_world'))
+    head=dict(type='mmclip.LinearClassifier', model='mini_clip', classes=384))
+custom_hooks = [dict(type='mmclip.VocabularyHook')]
 
 train_dataloader = dict(
     dataset=dict(

@@ -14,6 +14,7 @@ model = dict(
             in_index=[0, 1, 2, 3],
             input_transform='resize_concat',
             channels=96,
+            num_classes=384,
             num_convs=1,
             kernel_size=3,
             concat_input=False,
@@ -23,7 +24,6 @@ model = dict(
             loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)),
         classifier=dict(
             type='mmclip.TextEmbeddingClassifier',
-            classes='mini_world',
             text_encoder=dict(
                 type='mmclip.CLIPTextEncoder', model='mini_clip', pretrained='mini_clip'),
             prompts='single',

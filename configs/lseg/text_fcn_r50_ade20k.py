@@ -37,12 +37,12 @@ model = dict(
             in_channels=2048,
             in_index=3,
             channels=512,
+            num_classes=150,
             num_convs=2,
             norm_cfg=dict(type='SyncBN', requires_grad=True),
             loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)),
         classifier=dict(
             type='mmclip.TextEmbeddingClassifier',
-            classes='ade20k',
             text_encoder=dict(
                 type='mmclip.CLIPTextEncoder', model='ViT-B-32-quickgelu', pretrained='openai'),
             prompts='name',
@@ -55,6 +55,7 @@ model = dict(
             in_channels=1024,
             in_index=2,
             channels=256,
+            num_classes=150,
             num_convs=1,
             concat_input=False,
             norm_cfg=dict(type='SyncBN', requires_grad=True),
@@ -62,7 +63,6 @@ model = dict(
                 type='mmseg.CrossEntropyLoss', avg_non_ignore=True, loss_weight=0.4)),
         classifier=dict(
             type='mmclip.TextEmbeddingClassifier',
-            classes='ade20k',
             text_encoder=dict(
                 type='mmclip.CLIPTextEncoder', model='ViT-B-32-quickgelu', pretrained='openai'),
             prompts='name',

@@ -39,11 +39,11 @@ model = dict(
             in_channels=[32, 64, 160, 256],
             in_index=[0, 1, 2, 3],
             channels=256,
+            num_classes=150,
             norm_cfg=dict(type='SyncBN', requires_grad=True),
             loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)),
         classifier=dict(
             type='mmclip.TextEmbeddingClassifier',
-            classes='ade20k',
             text_encoder=dict(
                 type='mmclip.CLIPTextEncoder', model='ViT-B-32-quickgelu', pretrained='openai'),
             prompts='name',

@@ -8,8 +8,7 @@ model = dict(
     roi_head=dict(
         bbox_head=dict(
             classifier=dict(
-                text_encoder=dict(model=teacher),
-                vocabulary_file=f'data/vocabularies/lvis_v1_{teacher}.safetensors')),
+                text_encoder=dict(model=teacher))),
         loss_distill=dict(loss_weight=1.0)))
 train_pipeline = [
     *_base_.train_pipeline[:-2],

@@ -3,7 +3,7 @@
 # Test: python tools/test.py configs/vild/vild_r50_lvis_to_coco.py CHECKPOINT_OF_vild_r50_lvis
 _base_ = './vild_r50_lvis.py'
 model = dict(
-    roi_head=dict(bbox_head=dict(classifier=dict(classes='coco80', vocabulary_file=None))))
+    roi_head=dict(bbox_head=dict(classifier=dict(vocabulary_file=None))))
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,

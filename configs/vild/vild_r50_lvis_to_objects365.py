@@ -3,7 +3,6 @@
 # Test: python tools/test.py configs/vild/vild_r50_lvis_to_objects365.py CHECKPOINT_OF_vild_r50_lvis
 _base_ = './vild_r50_lvis_to_coco.py'
 ann_file = 'annotations/zhiyuan_objv2_val.json'
-model = dict(roi_head=dict(bbox_head=dict(classifier=dict(classes='objects365_v2'))))
 val_dataloader = dict(
     dataset=dict(
         type='mmdet.Objects365V2Dataset',

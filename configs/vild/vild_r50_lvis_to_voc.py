@@ -2,7 +2,6 @@
 # table 5: AP50 72.2). The words are those of the data set ('pottedplant').
 # Test: python tools/test.py configs/vild/vild_r50_lvis_to_voc.py CHECKPOINT_OF_vild_r50_lvis
 _base_ = './vild_r50_lvis_to_coco.py'
-model = dict(roi_head=dict(bbox_head=dict(classifier=dict(classes='voc20'))))
 test_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.Resize', scale=(1024, 1024), keep_ratio=True),

@@ -23,8 +23,7 @@ model = dict(
     roi_head=dict(
         type='mmclip.ViLDRoIHead',
         loss_distill=dict(type='mmclip.L1DistillLoss', loss_weight=0.5),
-        bbox_head=dict(
-            novel_classes='ov_coco', classifier=dict(classes='ov_coco', vocabulary_file=None)),
+        bbox_head=dict(classifier=dict(vocabulary_file=None)),
         mask_roi_extractor=None,
         mask_head=None))
 train_pipeline = [

@@ -33,6 +33,9 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
     ... for each class) and ``novel`` (names of all classes that are not base). They are known once
     the file has been read, so not yet with ``lazy_init=True``.
 
+    With ``return_classes=True`` each sample also names its ``unlabeled_classes``: novel classes of
+    which no box is left, so that a picture without a box of one may still show it.
+
     Boxes smaller than a pixel, with a number that is not finite or outside their image are dropped,
     as are those with an ``area`` of 0 (as in mmdet), and one line says how many. An annotation
     whose category the file does not list is an error; mmdet leaves it out without a word.
@@ -92,6 +95,15 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
         self.has_masks = any(record.get('segmentation') for record in annotations)
         of_image = self._group_by_image(annotations, known)
         label_of = self._kept_labels(categories)
+        labeled = {label_of.get(annotation['category_id']) for annotation in annotations}
+        self.unlabeled = frozenset(
+            name
+            for label, (name, split) in enumerate(
+                zip(categories.names, categories.splits, strict=True)
+            )
+            if split != BASE and label not in labeled
+        )
+        del annotations  # each record goes when its image is done
         dropped = Counter()
         data_list = []
         for index, record in enumerate(content['images']):
@@ -126,6 +138,7 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
         if self.return_classes:  # here, so that the names are not kept once per image
             info |= dict(
                 text=self._metainfo['classes'],
+                unlabeled_classes=self.unlabeled,
                 caption_prompt=self.caption_prompt,
                 custom_entities=True,
             )

@@ -65,8 +65,8 @@ class VocabularyHook(Hook):
             while is_model_wrapper(model) or isinstance(model, BaseAveragedModel | BaseTTAModel):
                 model = model.module
             model.set_classes(names, self.prompts, self.examples)
-            if hasattr(model, 'set_novel_classes') and 'novel' in dataset.metainfo:
-                model.set_novel_classes(dataset.metainfo['novel'])
+            if hasattr(model, 'set_novel_classes'):
+                model.set_novel_classes(dataset.metainfo.get('novel', ()))
 
     def before_train(self, runner: Runner) -> None:
         if self.train:

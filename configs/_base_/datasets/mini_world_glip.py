@@ -15,7 +15,7 @@ train_pipeline = [
         tokenizer=tokenizer,
         max_tokens=max_tokens,
         num_negatives=20,
-        negatives='mini_world'),
+        negatives='dataset'),
     dict(type='mmclip.PackGroundingInputs'),
 ]
 train_dataloader = dict(

@@ -24,7 +24,6 @@ model = dict(
     decode_head=dict(
         type='mmclip.GroupViTHead',
         in_channels=384,
-        classes=['background', 'thing'],
         text=dict(width=256, layers=12, context_length=77, vocab_size=49408),
         embed_dim=256,
         hidden=4096,

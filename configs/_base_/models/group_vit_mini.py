@@ -31,7 +31,6 @@ model = dict(
     decode_head=dict(
         type='mmclip.GroupViTHead',
         in_channels=64,
-        classes=['background', 'red', 'orange', 'yellow', 'green', 'cyan', 'blue', 'purple', 'pink'],
         text=dict(width=64, layers=2, context_length=32),
         embed_dim=64,
         hidden=256,

@@ -17,10 +17,10 @@ model = dict(
         type='mmclip.LSegHead',
         in_channels=[24, 48, 96, 192],
         channels=64,
+        num_classes=384,
         norm_cfg=dict(type='BN'),
         classifier=dict(
             type='mmclip.TextEmbeddingClassifier',
-            classes='mini_world',
             text_encoder=dict(
                 type='mmclip.CLIPTextEncoder', model='mini_clip', pretrained='mini_clip'),
             prompts='single',

@@ -21,7 +21,6 @@ model = dict(
         norm_cfg=dict(type='SyncBN', requires_grad=True),
         classifier=dict(
             type='mmclip.TextEmbeddingClassifier',
-            classes=['others', 'something'],
             text_encoder=dict(
                 type='mmclip.CLIPTextEncoder', model='ViT-B-32-quickgelu', pretrained='openai'),
             prompts='name',

@@ -21,10 +21,10 @@ model = dict(
         in_channels=[1024, 1024, 1024, 1024],
         reassemble=dict(channels=[256, 512, 1024, 1024], patch_size=16, readout='project'),
         channels=256,
+        num_classes=150,
         norm_cfg=dict(type='SyncBN', requires_grad=True),
         classifier=dict(
             type='mmclip.TextEmbeddingClassifier',
-            classes='ade20k',
             text_encoder=dict(
                 type='mmclip.CLIPTextEncoder', model='ViT-B-32-quickgelu', pretrained='openai'),
             prompts='name',

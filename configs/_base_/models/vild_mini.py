@@ -37,13 +37,11 @@ model = dict(
                 type='mmdet.DeltaXYWHBBoxCoder', target_stds=[0.1, 0.1, 0.2, 0.2]),
             classifier=dict(
                 type='mmclip.TextEmbeddingClassifier',
-                classes='mini_world',
                 text_encoder=dict(
                     type='mmclip.CLIPTextEncoder', model='mini_clip', pretrained='mini_clip'),
                 prompts='single',
                 background='learned',
                 temperature=0.03),
-            novel_classes='mini_world',
             loss_cls=dict(type='mmdet.CrossEntropyLoss'),
             loss_bbox=dict(type='mmdet.L1Loss'))),
     train_cfg=dict(

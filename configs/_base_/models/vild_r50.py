@@ -76,16 +76,14 @@ model = dict(
                 type='mmdet.DeltaXYWHBBoxCoder', target_stds=[0.1, 0.1, 0.2, 0.2]),
             classifier=dict(
                 type='mmclip.TextEmbeddingClassifier',
-                classes='lvis_v1',
                 text_encoder=dict(
                     type='mmclip.CLIPTextEncoder',
                     model='ViT-B-32-quickgelu',
                     pretrained='openai'),
                 prompts='vild_63',
-                vocabulary_file='data/vocabularies/lvis_v1_ViT-B-32-quickgelu.safetensors',
+                vocabulary_file='data/vocabularies/{vocabulary}_{model}.safetensors',
                 background='learned',
                 temperature=0.01),
-            novel_classes='lvis_v1',
             box_average='positive',
             loss_cls=dict(type='mmdet.CrossEntropyLoss'),
             loss_bbox=dict(type='mmdet.SmoothL1Loss', beta=1.0)),

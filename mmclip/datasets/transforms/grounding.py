@@ -53,9 +53,11 @@ class DetToGrounding(BaseTransform):
         full_prob: Share of the captions with that many.
         max_classes: Most classes of a caption that has negatives (the paper: 85); None for no
             limit (the code).
-        negatives: Which classes may be drawn: all (None), names, or a known vocabulary such as
-            'mini_world' for those of it that are not novel. In open-vocabulary training novel
-            things are in the pictures without boxes, so their names must not count as absent.
+        negatives: Which classes may be drawn. In open-vocabulary training novel things are in the
+            pictures without boxes, so their names must not count as absent. 'dataset': those of
+            the data set but its ``unlabeled_classes`` (``mmclip.OpenVocabLVISDataset``: novel ones
+            without a box in the file, or with ``drop_novel_boxes``). None: all. Otherwise names,
+            or a known vocabulary for those of it that are not novel.
         all_classes: Every class, in the data set's order, nothing drawn: for fine-tuning on a few
             classes, and for testing with texts of the data set's own (ODinW).
         overflow: What happens if all classes do not fit: 'error', or 'cut': the text tower reads
@@ -63,8 +65,9 @@ class DetToGrounding(BaseTransform):
         separator: Between two classes.
 
     Raises:
-        ValueError: a data set that does not hand over its classes (``return_classes=True``);
-            ``all_classes`` that do not fit; settings out of range.
+        ValueError: a data set that does not hand over its classes (``return_classes=True``), or
+            none of whose classes are among the ``negatives`` that are named; ``all_classes`` that
+            do not fit; settings out of range.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class DetToGrounding(BaseTransform):
         num_negatives: int = 85,
         full_prob: float = 0.5,
         max_classes: int | None = None,
-        negatives: str | Sequence[str] | None = None,
+        negatives: str | Sequence[str] | None = 'dataset',
         all_classes: bool = False,
         overflow: str = 'error',
         separator: str = SEPARATOR,
@@ -91,23 +94,36 @@ class DetToGrounding(BaseTransform):
         self.room = max_tokens - SPECIAL_TOKENS
         self.num_negatives, self.full_prob = num_negatives, full_prob
         self.max_classes, self.all_classes, self.separator = max_classes, all_classes, separator
-        if isinstance(negatives, str):
+        self.from_dataset = negatives == 'dataset'
+        if self.from_dataset:
+            negatives = None
+        elif isinstance(negatives, str):
             novel = novel_names(negatives)
             negatives = [name for name in class_names(negatives) if name not in novel]
         self.negatives = None if negatives is None else frozenset(negatives)
         self._of_classes: dict[tuple, tuple] = {}
 
     def _prepared(
-        self, classes: tuple[str, ...], prompts: Mapping[str, Mapping]
+        self,
+        classes: tuple[str, ...],
+        prompts: Mapping[str, Mapping],
+        unlabeled: frozenset[str],
     ) -> tuple[list[int], np.ndarray]:
         """Cost in tokens of each class, and the numbers of those that may be drawn."""
-        key = classes, str(prompts)
+        key = classes, str(prompts), unlabeled
         if key not in self._of_classes:
             words = (''.join(words_of_class(name, prompts.get(name, {}))) for name in classes)
             costs = self.tokenizer.count([text + self.separator for text in words])
             allowed = [
-                i for i, n in enumerate(classes) if self.negatives is None or n in self.negatives
+                i
+                for i, name in enumerate(classes)
+                if name not in unlabeled and (self.negatives is None or name in self.negatives)
             ]
+            if not allowed and self.negatives is not None and self.num_negatives:
+                raise ValueError(
+                    f'negatives: none of the {len(classes)} classes of the data set, e.g. '
+                    f"{classes[0]!r}, is among them; take negatives='dataset'"
+                )
             self._of_classes[key] = costs, np.array(allowed, dtype=np.int64)
         return self._of_classes[key]
 
@@ -115,7 +131,8 @@ class DetToGrounding(BaseTransform):
         classes = _classes_of(results)
         # mmdet's: class -> prefix, name, suffix.
         prompts = results.get('caption_prompt') or {}
-        costs, allowed = self._prepared(classes, prompts)
+        unlabeled = results.get('unlabeled_classes', ()) if self.from_dataset else ()
+        costs, allowed = self._prepared(classes, prompts, frozenset(unlabeled))
         labels = results.get('gt_bboxes_labels', np.zeros(0, dtype=np.int64))
         if 'gt_ignore_flags' in results and not self.all_classes:
             keep_boxes(results, ~np.asarray(results['gt_ignore_flags'], dtype=bool))

@@ -22,7 +22,7 @@ class LinearClassifier(BaseModule):
 
     Args:
         model: The CLIP whose features are classified; gives D.
-        classes: K names.
+        classes: K names; or K, and the names are those of the data set.
 
     Shapes:
         (B, D) -> (B, K), float32.
@@ -31,11 +31,12 @@ class LinearClassifier(BaseModule):
         ValueError: unknown model, bad names.
     """
 
-    def __init__(self, *, model: str | dict, classes: str | Sequence[str]) -> None:
+    def __init__(self, *, model: str | dict, classes: str | Sequence[str] | int) -> None:
         super().__init__()
-        self.class_names = class_names(classes)
+        self.class_names = () if isinstance(classes, int) else class_names(classes)
         self.embed_dim = clip_embed_dim(model)
-        self.fc = nn.Linear(self.embed_dim, len(self.class_names))
+        count = classes if isinstance(classes, int) else len(self.class_names)
+        self.fc = nn.Linear(self.embed_dim, count)
         nn.init.zeros_(self.fc.weight)
         nn.init.zeros_(self.fc.bias)
 
@@ -45,16 +46,20 @@ class LinearClassifier(BaseModule):
             return self.fc(features.float())
 
     def set_classes(self, names: str | Sequence[str], *_: Any) -> None:
-        """The names that it was built for, nothing else.
+        """The names that it was built for, or as many; then nothing else.
 
         Raises:
-            ValueError: other names.
+            ValueError: other names, or another number.
         """
-        if class_names(names) != self.class_names:
+        names = class_names(names)
+        if len(names) != self.fc.out_features or names != (self.class_names or names):
             raise ValueError(
-                'names: a linear probe knows the classes that it was trained for only; use '
-                'mmclip.TextEmbeddingClassifier as head to name others'
+                f'names: a linear probe knows the {self.fc.out_features} classes that it is '
+                f'trained for only, here are {len(names)}, from {names[0]!r} on; set '
+                f'head.classes={len(names)} and train it, or use mmclip.TextEmbeddingClassifier '
+                'as head to name others'
             )
+        self.class_names = names
 
 
 @torch.enable_grad()

@@ -91,6 +91,21 @@ def names_of_json(path: str | os.PathLike, where: object) -> tuple[str, ...]:
         )
 
 
+def names_at_build(classes: str | Sequence[str]) -> tuple[str, ...]:
+    """Names that a model is built with: none for ``'dataset'``, whose names come with its data.
+
+    Raises:
+        ValueError: as :func:`class_names`.
+    """
+    return () if classes == 'dataset' else class_names(classes)
+
+
+def vocabulary_of(names: Sequence[str]) -> str | None:
+    """The known vocabulary that holds just these names, in any order; None if there is none."""
+    wanted = set(names)
+    return next((known for known in known_vocabularies() if set(_known(known)[0]) == wanted), None)
+
+
 def novel_names(classes: str) -> frozenset[str]:
     """The names of a known vocabulary that count as novel: LVIS's rare ones, OV-COCO's 17, ...
 

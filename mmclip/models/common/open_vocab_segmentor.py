@@ -30,6 +30,18 @@ class OpenVocabSegmentor(EncoderDecoder):
         kwargs: The host's.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A checkpoint brings its words.
+        self.register_load_state_dict_post_hook(lambda model, _: model._count_classes())
+
+    def _count_classes(self) -> None:
+        for head in self._heads():
+            if hasattr(head, 'count_classes') and self.class_names:
+                head.count_classes()
+        self.num_classes = self.decode_head.num_classes
+        self.out_channels = self.decode_head.out_channels
+
     def _heads(self) -> list[nn.Module]:
         auxiliary = getattr(self, 'auxiliary_head', None)
         if auxiliary is None:
@@ -62,8 +74,7 @@ class OpenVocabSegmentor(EncoderDecoder):
         for head in self._heads():
             if hasattr(head, 'set_classes'):
                 head.set_classes(names, prompts, examples)
-        self.num_classes = self.decode_head.num_classes
-        self.out_channels = self.decode_head.out_channels
+        self._count_classes()
 
     def bake_vocabulary(self) -> None:
         """Turn the text side into plain weights, for export."""

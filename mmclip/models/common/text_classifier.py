@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmclip.io.parsing import parse_json, parsing, texts
-from mmclip.models.common.class_names import class_names
+from mmclip.models.common.class_names import class_names, names_at_build, vocabulary_of
 from mmclip.models.common.prompts import get_prompts
 from mmclip.models.common.vocabulary import Vocabulary, normalise_rows
 from mmclip.registry import MODELS
@@ -46,10 +46,14 @@ class TextEmbeddingClassifier(BaseModule):
     ViLD's, a D-vector from N(0, 0.01) that is normalised like a class.
 
     Args:
-        classes: Names, or the name of a known vocabulary such as ``'lvis_v1'``.
+        classes: ``'dataset'`` for those of the data set or of the checkpoint (none until then),
+            names, or the name of a known vocabulary such as ``'lvis_v1'``.
         text_encoder: Config of a text encoder, e.g. ``dict(type='mmclip.CLIPTextEncoder', ...)``.
         prompts: Templates around the names, as :func:`mmclip.models.common.prompts.get_prompts`.
-        vocabulary_file: Embeddings made by ``tools/build_vocabulary.py``; rows go by name.
+        vocabulary_file: Embeddings made by ``tools/build_vocabulary.py``; rows go by name. In the
+            path ``{vocabulary}`` stands for the known vocabulary that has just the present names
+            and ``{model}`` for the text encoder's name; names of no known vocabulary have no such
+            file, and a text encoder whose weights are on this machine does not need it.
         background: ``'learned'``, ``'zero'`` (a constant logit of 0) or None for no such column.
         temperature: Divides the cosine. 0.01 in ViLD and CLIP.
 
@@ -67,7 +71,7 @@ class TextEmbeddingClassifier(BaseModule):
     def __init__(
         self,
         *,
-        classes: str | Sequence[str],
+        classes: str | Sequence[str] = 'dataset',
         text_encoder: dict[str, Any],
         prompts: str | Sequence[str] = 'single',
         vocabulary_file: str | None = None,
@@ -80,7 +84,7 @@ class TextEmbeddingClassifier(BaseModule):
         if not temperature > 0:
             raise ValueError(f'temperature: expected a positive number, got {temperature!r}')
         get_prompts(prompts)  # an unknown set is said now, not when the first text is encoded
-        self.class_names = class_names(classes)
+        self.class_names = names_at_build(classes)
         self.text_encoder = MODELS.build(text_encoder)
         self.prompts = prompts
         self.vocabulary_file = vocabulary_file
@@ -108,7 +112,7 @@ class TextEmbeddingClassifier(BaseModule):
 
     def init_weights(self) -> None:
         """Fill the embeddings if neither a checkpoint nor ``set_classes`` has."""
-        if not self._filled:
+        if not self._filled and self.class_names:
             self._install(self._embed(self.class_names, self.prompts, None), of_words=True)
 
     def set_classes(
@@ -151,8 +155,9 @@ class TextEmbeddingClassifier(BaseModule):
         if keep and not examples:
             if self._words is not None:
                 known.update(zip(self._words.names, self._words.embeddings, strict=True))
-            if self.vocabulary_file and not known.keys() >= set(names):
-                stored = Vocabulary.load(self.vocabulary_file, text_encoder=self.text_encoder)
+            file = None if known.keys() >= set(names) else self._file_of(names)
+            if file:
+                stored = Vocabulary.load(file, text_encoder=self.text_encoder)
                 known = {**dict(zip(stored.names, stored.embeddings, strict=True)), **known}
         new = list(dict.fromkeys(name for name in names if name not in known))
         if new:
@@ -171,6 +176,25 @@ class TextEmbeddingClassifier(BaseModule):
             known.update(zip(fresh.names, fresh.embeddings, strict=True))
         return Vocabulary(names, torch.stack([known[name] for name in names]))
 
+    def _file_of(self, names: tuple[str, ...]) -> str | None:
+        """The vocabulary file in which these names are looked up."""
+        file = self.vocabulary_file
+        if not file or '{vocabulary}' not in file:
+            return file
+        known = vocabulary_of(names)
+        if known is None or self.text_encoder is None:
+            return None
+        model = self.text_encoder.name
+        file = file.replace('{vocabulary}', known).replace('{model}', model)
+        if Path(file).is_file() or self.text_encoder.has_local_weights():
+            return file if Path(file).is_file() else None
+        raise FileNotFoundError(
+            f'vocabulary_file: there is no {file}, and the weights of {model} are not on this '
+            f'machine; `python tools/build_vocabulary.py --vocabulary {known} --model {model} '
+            f'--pretrained {self.text_encoder.pretrained} --prompts {self.prompts} --out {file}` '
+            'makes it'
+        )
+
     def _install(self, vocabulary: Vocabulary, of_words: bool) -> None:
         self.class_names = vocabulary.names
         self.embeddings = vocabulary.embeddings.to(self.embeddings)
@@ -188,12 +212,14 @@ class TextEmbeddingClassifier(BaseModule):
     ) -> None:
         rows, names = (state_dict.get(prefix + key) for key in ('embeddings', 'names'))
         if rows is not None and names is not None and rows.shape[1:] == self.embeddings.shape[1:]:
-            stored = Vocabulary(_from_bytes(names), normalise_rows(rows.cpu()))
-            self._words = stored
-            self._filled = False
-            if set(self.class_names) <= set(stored.names):
-                self._install(stored.select(self.class_names), of_words=True)
+            if len(rows):  # none in a checkpoint that was saved before any class was given
+                stored = Vocabulary(_from_bytes(names), normalise_rows(rows.cpu()))
                 self._words = stored
+                self._filled = False
+                wanted = self.class_names or stored.names
+                if set(wanted) <= set(stored.names):
+                    self._install(stored.select(wanted), of_words=True)
+                    self._words = stored
             state_dict[prefix + 'embeddings'] = self.embeddings
             state_dict[prefix + 'names'] = self.names
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)
@@ -206,6 +232,11 @@ class TextEmbeddingClassifier(BaseModule):
         Raises:
             RuntimeError: they have not been filled.
         """
+        if not self.class_names:
+            raise RuntimeError(
+                "classes: the model has none yet; they come from the data set's metainfo "
+                '(mmclip.VocabularyHook in custom_hooks), from a checkpoint, or from set_classes()'
+            )
         if not self._filled:
             raise RuntimeError(
                 f'{self.num_classes} classes from {self.class_names[0]!r} on have no embeddings: '

@@ -12,7 +12,7 @@ from mmseg.registry import MODELS as MMSEG_MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmclip.models.common.class_names import class_names
+from mmclip.models.common.class_names import names_at_build
 from mmclip.models.common.pixel_text_classifier import PixelTextClassifier
 from mmclip.registry import MODELS
 
@@ -25,7 +25,9 @@ class TextDecodeHead(BaseModule):
     1x1 convolution to the width of the text embeddings and the cosine to them.
 
     Args:
-        head: Config of any mmseg decode head that ends in ``conv_seg``, without ``num_classes``.
+        head: Config of any mmseg decode head that ends in ``conv_seg``. ``num_classes`` counts as
+            long as the data set has not given its words: the random numbers of the initial weights
+            depend on it, nothing else.
         classifier: Config of :class:`mmclip.TextEmbeddingClassifier` without a background.
         early_fusion: As :class:`mmclip.models.common.pixel_text_classifier.PixelTextClassifier`.
         loss_stride: Pixels between those that the loss looks at: 1 all of them, as the host; 4
@@ -52,7 +54,8 @@ class TextDecodeHead(BaseModule):
         if loss_stride < 1:
             raise ValueError(f'loss_stride: {loss_stride!r}; allowed are 1 and more')
         self.loss_stride = loss_stride
-        count = len(class_names(classifier['classes']))
+        names = names_at_build(classifier.get('classes', 'dataset'))
+        count = len(names) or head.get('num_classes', 2)
         self.head = MMSEG_MODELS.build({**head, 'num_classes': count, 'out_channels': count})
         last = getattr(self.head, 'conv_seg', None)
         if not isinstance(last, nn.Conv2d):
@@ -93,6 +96,10 @@ class TextDecodeHead(BaseModule):
     ) -> None:
         """Give the head another vocabulary; no weight changes."""
         self.head.conv_seg.set_classes(names, prompts, examples)
+        self.count_classes()
+
+    def count_classes(self) -> None:
+        """Tell the host how many words there are."""
         self.head.num_classes = self.head.out_channels = self.head.conv_seg.num_classes
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -16,7 +16,7 @@ from torch import nn
 
 from mmclip.models.common.cached_gradients import in_chunks
 from mmclip.models.common.causal_text import causal_tower, encode_causal, encode_tokens
-from mmclip.models.common.class_names import class_names
+from mmclip.models.common.class_names import class_names, names_at_build
 from mmclip.models.common.contrastive_loss import contrastive_loss
 from mmclip.models.common.early_fusion import EarlyFusion
 from mmclip.models.common.example_pictures import encode_examples
@@ -78,7 +78,8 @@ class GroupViTHead(BaseModule):
 
     Args:
         in_channels: C of the image encoder.
-        classes: Words of the classes, or a known vocabulary; ``set_classes`` changes them. If the
+        classes: ``'dataset'`` for those of the data set (none until it is asked), words, or a
+            known vocabulary; ``set_classes`` changes them. If the
             first one is ``background``, it gets no prompt: it is what no other word names.
         text: Arguments of :func:`build_text_tower`.
         embed_dim: D of the common space.
@@ -108,7 +109,7 @@ class GroupViTHead(BaseModule):
         self,
         *,
         in_channels: int,
-        classes: str | Sequence[str],
+        classes: str | Sequence[str] = 'dataset',
         text: Mapping[str, int] | None = None,
         embed_dim: int = 256,
         hidden: int = 4096,
@@ -148,7 +149,7 @@ class GroupViTHead(BaseModule):
         self._examples: dict[str, torch.Tensor] = {}
         self._with_words: frozenset[str] = frozenset()
         self.prompts = prompts
-        self.class_names = class_names(classes)
+        self.class_names = names_at_build(classes)
         self._embeddings: torch.Tensor | None = None
         self.register_load_state_dict_post_hook(lambda module, _: module.forget())
 
@@ -171,7 +172,7 @@ class GroupViTHead(BaseModule):
     @property
     def has_background(self) -> bool:
         """Whether the first class is what no word names."""
-        return self.class_names[0] == self.background
+        return self.class_names[:1] == (self.background,)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -216,6 +217,11 @@ class GroupViTHead(BaseModule):
 
     def embeddings(self) -> torch.Tensor:
         """(N, D) L2-normalised embeddings of :attr:`words`."""
+        if not self.words:
+            raise RuntimeError(
+                "classes: the model has none yet; they come from the data set's metainfo "
+                '(mmclip.VocabularyHook in custom_hooks) or from set_classes()'
+            )
         if self._embeddings is None:
             self._embeddings = self.encode_names(self.words, self.prompts)
         return self._embeddings.to(self.logit_scale.device)

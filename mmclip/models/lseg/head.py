@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
-from mmclip.models.common.class_names import class_names
+from mmclip.models.common.class_names import names_at_build
 from mmclip.models.common.pixel_text_classifier import PixelTextClassifier
 from mmclip.models.lseg.decoder import DPTDecoder
 from mmclip.models.lseg.head_block import HeadBlock
@@ -40,6 +40,8 @@ class LSegHead(BaseDecodeHead):
         two_way: The protocol of the folds: each picture is asked for one class, ``class_id`` in
             its meta information; channel 0 is the first word of the list (the background), channel
             1 that class (word ``class_id + 1``).
+        num_classes: As long as the data set has not given its words; the random numbers of the
+            initial weights depend on it, nothing else.
         loss_stride: Pixels between those that the loss looks at: 1 all of them; 2 before the last
             x2 upsampling, at a quarter of the time and memory for a long list of words; 4 every
             second of these, and so on. The paper has 1.
@@ -63,13 +65,15 @@ class LSegHead(BaseDecodeHead):
         head_block: dict[str, Any] | None = None,
         early_fusion: dict[str, Any] | None = None,
         two_way: bool = False,
+        num_classes: int = 2,
         loss_stride: int = 1,
         norm_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
         if loss_stride != 1 and (loss_stride < 2 or loss_stride % 2):
             raise ValueError(f'loss_stride: {loss_stride!r}; allowed are 1, 2, 4, 6, ...')
-        count = 2 if two_way else len(class_names(classifier['classes']))
+        names = names_at_build(classifier.get('classes', 'dataset'))
+        count = 2 if two_way else len(names) or num_classes
         super().__init__(
             in_channels=list(in_channels),
             channels=channels,
@@ -106,6 +110,10 @@ class LSegHead(BaseDecodeHead):
     ) -> None:
         """Give the head another vocabulary; no weight changes."""
         self.conv_seg.set_classes(names, prompts, examples)
+        self.count_classes()
+
+    def count_classes(self) -> None:
+        """Tell the host how many words there are."""
         if not self.two_way:
             self.num_classes = self.out_channels = self.conv_seg.num_classes
 

@@ -49,8 +49,9 @@ class ViLDBBoxHead(ConvFCBBoxHead):
     Args:
         classifier: Config of
             :class:`mmclip.models.common.text_classifier.TextEmbeddingClassifier`.
-        novel_classes: A known vocabulary whose novel names, or a list of names, that never have
-            boxes in training; None if there are none.
+        novel_classes: Which classes never have boxes in training: ``'dataset'`` for those that the
+            data set calls novel, a list of names, a known vocabulary for its novel names, or None
+            if there are none.
         novel_mask: What their logits become in the loss, see
             :class:`mmclip.models.vild.novel_classes.NovelMask`.
         class_chunk: With more classes than this, logits are never made for all of them at once in
@@ -115,6 +116,11 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         self.official_padding = official_padding
         self.mask_novel = NovelMask(novel_classes, novel_mask)
         self.class_chunk = class_chunk
+        if not reg_class_agnostic and not self.num_classes:
+            raise ValueError(
+                'classifier: a box regressor for each class needs the classes when the head is '
+                'built; give classifier.classes a list of names, or set reg_class_agnostic=True'
+            )
         if not reg_class_agnostic and self.num_classes > class_chunk:
             raise ValueError(
                 f'class_chunk: {self.num_classes} classes with a box regressor for each do not fit '

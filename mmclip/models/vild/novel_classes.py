@@ -21,9 +21,9 @@ class NovelMask:
     - None: novel classes are ordinary wrong answers.
 
     Args:
-        novel_classes: A known vocabulary whose novel names count (``'lvis_v1'``: the rare ones;
-            ``'mini_world'``, ``'ov_coco'``), a list of names, ``'dataset'`` for those that the data
-            set calls novel (:meth:`set_novel` tells; none until then), or None for none.
+        novel_classes: ``'dataset'`` for those that the data set calls novel (:meth:`set_novel`
+            tells; none until then), a list of names, a known vocabulary whose novel names count
+            (``'lvis_v1'``: the rare ones; ``'ov_coco'``), or None for none.
         kind: One of the above.
 
     Raises:
@@ -31,7 +31,7 @@ class NovelMask:
     """
 
     def __init__(
-        self, novel_classes: str | Sequence[str] | None, kind: str | None = 'exclude'
+        self, novel_classes: str | Sequence[str] | None = 'dataset', kind: str | None = 'exclude'
     ) -> None:
         if kind not in NOVEL_MASKS:
             raise ValueError(f'novel_mask: {kind!r} is none of {", ".join(map(repr, NOVEL_MASKS))}')

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mmclip.models.common.class_names import class_names
 from mmclip.models.common.text_classifier import TextEmbeddingClassifier, set_classes
 from mmclip.models.common.vocabulary import Vocabulary
 
@@ -201,3 +202,47 @@ def test_gradients_match_the_formula(tmp_path):
     classifier(features)[:, :2].sum().backward()
     (F.normalize(expected, dim=1)[:, :2] / 0.1).sum().backward()
     torch.testing.assert_close(features.grad, expected.grad)
+
+
+def test_classes_of_the_data_set_are_none_until_they_are_given():
+    classifier = make(classes='dataset')
+    classifier.init_weights()
+    assert classifier.class_names == () and classifier.num_classes == 0
+    with pytest.raises(RuntimeError, match='the model has none yet'):
+        classifier(torch.randn(2, 4))
+    classifier.set_classes(['a', 'b'])
+    assert classifier(torch.randn(2, 4)).shape == (2, 3)
+
+
+def test_a_checkpoint_brings_its_classes(tmp_path):
+    trained = make(classes=tuple('abc'), vocabulary_file=file_of(tmp_path, AXES))
+    trained.init_weights()
+    fresh = make(classes='dataset')
+    fresh.load_state_dict(trained.state_dict())
+    assert fresh.class_names == ('a', 'b', 'c')
+    assert torch.equal(fresh.embeddings, trained.embeddings)
+    # One saved before any class was given leaves them alone.
+    fresh.load_state_dict(make(classes='dataset').state_dict() | {'background': fresh.background})
+    assert fresh.class_names == ('a', 'b', 'c')
+
+
+def test_the_vocabulary_file_goes_by_the_names(tmp_path, monkeypatch):
+    names = class_names('voc20')
+    classifier = make(
+        classes='dataset', vocabulary_file=str(tmp_path / '{vocabulary}_{model}.safetensors')
+    )
+    file = tmp_path / f'voc20_{classifier.text_encoder.name}.safetensors'
+    rows = F.normalize(torch.randn(20, 4), dim=1)
+    Vocabulary(names, rows).save(file)
+    classifier.set_classes(names[::-1])
+    torch.testing.assert_close(classifier.embeddings, rows.flip(0))
+    classifier.set_classes(['red star'])  # of no known vocabulary: the text tower
+    assert classifier.class_names == ('red star',)
+    # Without the file the text tower, and without its weights the command that makes the file.
+    file.unlink()
+    fresh = make(classes='dataset', vocabulary_file=classifier.vocabulary_file)
+    fresh.set_classes(names)
+    other = make(classes='dataset', vocabulary_file=classifier.vocabulary_file)
+    monkeypatch.setattr(other.text_encoder, 'has_local_weights', lambda: False)
+    with pytest.raises(FileNotFoundError, match='build_vocabulary.py --vocabulary voc20 --model'):
+        other.set_classes(names)
