@@ -24,6 +24,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer
 
+from mmclip.host_inferencers import keep_image_loader, keep_video_reader
 from mmclip.import_hook import after_import
 from mmclip.safe_builders import Array, Kind, new_array, new_number
 from mmclip.safe_pickle import Stub
@@ -38,6 +39,12 @@ def apply() -> None:
     after_import('mmengine.runner.checkpoint', download_weights_only)
     after_import('mmengine.runner.checkpoint', read_safetensors)
     after_import('mmaction.utils.dependency', switch_vindlu_off)
+    for module, name in {
+        'mmdet.apis.det_inferencer': 'DetInferencer',
+        'mmseg.apis.mmseg_inferencer': 'MMSegInferencer',
+    }.items():
+        after_import(module, functools.partial(keep_image_loader, name=name))
+    after_import('mmaction.apis.inferencers.actionrecog_inferencer', keep_video_reader)
     if not any(isinstance(finder, _MissingDRN) for finder in sys.meta_path):
         sys.meta_path.append(_MissingDRN())
     for module, function in {
