@@ -25,10 +25,10 @@ def test_it_counts_what_is_broken_and_what_is_cured(tmp_path):
     result = run(tmp_path, 'tests')
     assert result.returncode == 0, result.stderr
     assert '1 files: 0 broken, 1 cured' in result.stdout
-    assert 'cured: tests/test_a.py::test_a::test_cured (failed -> passed)' in result.stdout
+    assert 'cured: tests.test_a::test_cured (failed -> passed)' in result.stdout
     more = "def test_broken(): assert 'mmclip' not in sys.modules\n"
     (tmp_path / 'tests/test_a.py').write_text(TESTS + more)
     result = run(tmp_path, 'tests/test_a.py')
     assert result.returncode == 1
-    assert 'broken: tests/test_a.py::test_a::test_broken (passed -> failed)' in result.stdout
+    assert 'broken: tests.test_a::test_broken (passed -> failed)' in result.stdout
     assert run(tmp_path, 'tests/test_b.py').returncode == 2

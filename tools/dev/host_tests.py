@@ -2,9 +2,10 @@
 
     python tools/dev/host_tests.py CHECKOUT tests/test_config tests/test_hooks ...
 
-CHECKOUT is a folder with the sources of the installed version of mmengine, mmcv, mmdetection,
-mmsegmentation or mmaction2; paths are relative to it. Prints the tests whose outcome differs, and
-ends with 1 if one that passes plain does not pass with mmclip.
+Each path is one process: the files of a folder share one import of the host. CHECKOUT is a folder
+with the sources of the installed version of mmengine, mmcv, mmdetection, mmsegmentation or
+mmaction2; paths are relative to it. Prints the tests whose outcome differs, and ends with 1 if one
+that passes plain does not pass with mmclip.
 """
 
 import argparse
@@ -20,7 +21,7 @@ PLUGIN = 'mmclip_first'
 
 
 def outcomes(checkout: Path, paths: list[str], plugin: Path | None, timeout: float) -> dict:
-    """Test -> 'passed', 'failed' or 'skipped'; each file in a process of its own."""
+    """Test -> 'passed', 'failed' or 'skipped'; each path in a process of its own."""
     found: dict[str, str] = {}
     env = dict(os.environ, OMP_NUM_THREADS='1', HF_HUB_OFFLINE='1', TRANSFORMERS_OFFLINE='1')
     options = ['-p', PLUGIN] if plugin else []
@@ -46,7 +47,7 @@ def outcomes(checkout: Path, paths: list[str], plugin: Path | None, timeout: flo
                 continue
             for case in ElementTree.parse(report).iter('testcase'):
                 kinds = {child.tag for child in case}
-                name = f'{path}::{case.get("classname", "").rpartition(".")[2]}::{case.get("name")}'
+                name = f'{case.get("classname")}::{case.get("name")}'
                 bad = kinds & {'failure', 'error'}
                 found[name] = 'failed' if bad else 'skipped' if 'skipped' in kinds else 'passed'
     return found
@@ -70,16 +71,13 @@ def main() -> None:
     missing = [path for path in args.paths if not (args.checkout / path).exists()]
     if missing:
         parser.error(f'{args.checkout} holds no {", ".join(missing)}')
-    files: list[str] = []
-    for path in args.paths:
-        place = args.checkout / path
-        inside = sorted(place.rglob('test_*.py')) if place.is_dir() else [place]
-        files += [file.relative_to(args.checkout).as_posix() for file in inside]
+    places = [args.checkout / path for path in args.paths]
+    files = {file for at in places for file in ([at] if at.is_file() else at.rglob('test_*.py'))}
     checkout = args.checkout.resolve()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, f'{PLUGIN}.py').write_text('import mmclip  # noqa: F401\n')
-        plain = outcomes(checkout, files, None, args.timeout)
-        first = outcomes(checkout, files, Path(folder), args.timeout)
+        plain = outcomes(checkout, args.paths, None, args.timeout)
+        first = outcomes(checkout, args.paths, Path(folder), args.timeout)
     broken, cured = compare(plain, first)
     for title, names in (('broken', broken), ('cured', cured)):
         for name in names:
