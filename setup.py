@@ -9,6 +9,8 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 SHIPPED = ('configs', 'tools', 'model-index.yml')
+# They need the checkout.
+MAINTAINERS_TOOLS = ('dev', 'make_mini_clip.py', 'quickstart.py', 'setup_env.py')
 
 
 def read_requirements(name: str) -> list[str]:
@@ -44,7 +46,7 @@ class BuildWithMim(build_py):
         for name in SHIPPED:
             source = ROOT / name
             if source.is_dir():
-                ignore = shutil.ignore_patterns('__pycache__')
+                ignore = shutil.ignore_patterns('__pycache__', *MAINTAINERS_TOOLS)
                 shutil.copytree(source, mim / name, ignore=ignore, dirs_exist_ok=True)
             else:
                 shutil.copy2(source, mim / name)

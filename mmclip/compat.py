@@ -27,6 +27,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer
 
+from mmclip.host_inferencers import keep_image_loader, keep_video_reader
 from mmclip.import_hook import after_import
 from mmclip.safe_builders import ONE_CYCLE, Array, Kind, new_array, new_number
 from mmclip.safe_pickle import Stub
@@ -40,6 +41,12 @@ def apply() -> None:
     read_own_configs_without_scope()
     after_import('mmengine.runner.checkpoint', read_checkpoints_safely)
     after_import('mmaction.utils.dependency', switch_vindlu_off)
+    for module, name in {
+        'mmdet.apis.det_inferencer': 'DetInferencer',
+        'mmseg.apis.mmseg_inferencer': 'MMSegInferencer',
+    }.items():
+        after_import(module, functools.partial(keep_image_loader, name=name))
+    after_import('mmaction.apis.inferencers.actionrecog_inferencer', keep_video_reader)
     if not any(isinstance(finder, _MissingDRN) for finder in sys.meta_path):
         sys.meta_path.append(_MissingDRN())
     for module, function in {

@@ -62,6 +62,32 @@ def test_the_wheel_ships_configs_tools_and_assets(wheel_site):
         assert (package / name).is_file(), name
 
 
+def test_the_wheel_ships_no_tool_that_needs_the_checkout(wheel_site):
+    tools = wheel_site / 'mmclip' / '.mim' / 'tools'
+    names = {path.name for path in tools.iterdir()}
+    assert names.isdisjoint({'dev', 'make_mini_clip.py', 'quickstart.py', 'setup_env.py'})
+    assert {'train.py', 'test.py', 'demo.py', 'dataset_converters', 'dist_train.sh'} <= names
+    shipped = {path.name for path in wheel_site.rglob('*.py')}
+    assert shipped.isdisjoint({'check_oracles.py', 'kill_test.py', 'host_tests.py'})
+
+
+@pytest.mark.parametrize('missing', [('mmengine',), ('torch', 'mmengine', 'mmcv')])
+def test_a_bare_import_says_what_is_missing_in_one_sentence(missing, tmp_path):
+    code = (
+        'import sys; import importlib.util as u; find = u.find_spec;'
+        f'u.find_spec = lambda name, *rest: None if name in {missing!r} else find(name, *rest);'
+        'import mmclip'
+    )
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 1
+    assert last.startswith(f'ModuleNotFoundError: mmclip needs {", ".join(missing)}: install')
+    assert 'As a dependency' in last and 'pip install mmengine mmcv==2.1.0' in last
+
+
 def test_the_editable_install_links_configs_and_tools():
     mim = ROOT / 'mmclip' / '.mim'
     for name in ('configs', 'tools', 'model-index.yml'):

@@ -22,7 +22,6 @@ from mmclip.engine.map_writer import MapWriter  # noqa: F401  registers it
 VISUALIZATION = {
     'mmdet': ('mmdet.DetVisualizationHook', 'mmdet.DetLocalVisualizer'),
     'mmseg': ('mmseg.SegVisualizationHook', 'mmseg.SegLocalVisualizer'),
-    'mmaction': ('mmaction.VisualizationHook', 'mmaction.ActionVisualizer'),
 }
 
 

@@ -1,5 +1,5 @@
-# What every config shares, whatever its host: a leaf sets `default_scope` and, for its host's pictures,
-# `visualizer`. Under any OpenMMLab tool a run with these hooks survives being cut off (docs: running).
+# What every config shares; mmdet_, mmseg_ and mmaction_runtime.py add what a host draws with. A leaf sets
+# `default_scope`. Under any OpenMMLab tool a run with these hooks survives being cut off (docs: running).
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

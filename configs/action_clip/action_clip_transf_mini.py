@@ -4,7 +4,7 @@
 # Test:  python tools/test.py configs/action_clip/action_clip_transf_mini.py \
 #            work_dirs/action_clip_transf_mini/iter_400.pth
 # Effective batch 32.
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/mini_world_video.py']
+_base_ = ['../_base_/mmaction_runtime.py', '../_base_/datasets/mini_world_video.py']
 default_scope = 'mmaction'
 custom_hooks = [dict(type='mmclip.VocabularyHook')]
 model = dict(

@@ -2,7 +2,7 @@
 # batch 128 (4 x 32).
 # python tools/train.py configs/action_clip/action_clip_vit_b16_transf_32f_charades.py
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmaction_runtime.py',
     '../_base_/models/action_clip_vit_b32.py',
     '../_base_/datasets/charades_video.py',
     '../_base_/schedules/action_clip_50e.py',

@@ -2,7 +2,7 @@
 # here). Effective batch 64 (2 x 32).
 # python tools/train.py configs/action_clip/action_clip_vit_b16_transf_32f_ucf101.py
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmaction_runtime.py',
     '../_base_/models/action_clip_vit_b32.py',
     '../_base_/datasets/ucf101_video.py',
     '../_base_/schedules/action_clip_50e.py',

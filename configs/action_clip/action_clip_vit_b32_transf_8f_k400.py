@@ -2,7 +2,7 @@
 # log; not measured here). Effective batch 128 (4 x 32).
 # python tools/train.py configs/action_clip/action_clip_vit_b32_transf_8f_k400.py
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmaction_runtime.py',
     '../_base_/models/action_clip_vit_b32.py',
     '../_base_/datasets/kinetics400_video.py',
     '../_base_/schedules/action_clip_50e.py',

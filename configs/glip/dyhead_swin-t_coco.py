@@ -3,7 +3,7 @@
 # Test:  python tools/test.py configs/glip/dyhead_swin-t_coco.py CHECKPOINT
 # Effective batch 32.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t.py',
     '../_base_/datasets/glip_coco.py',
     '../_base_/schedules/glip_finetune.py',

@@ -3,7 +3,7 @@
 # Test:  python tools/test.py configs/glip/glip_a_mini.py work_dirs/glip_a_mini/iter_1200.pth
 # Effective batch 8.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_mini_a.py',
     '../_base_/datasets/mini_world_glip.py',
     '../_base_/schedules/glip_mini.py',

@@ -1,7 +1,7 @@
 # GLIP-T (A) zero-shot on LVIS minival (paper table 2: APr/APc/APf/AP 14.2/13.9/23.4/18.5, fixed AP; not measured here).
 # Test: python tools/test.py configs/glip/glip_a_swin-t_lvis_minival.py CHECKPOINT
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t_a.py',
     '../_base_/datasets/glip_lvis_minival.py',
     '../_base_/schedules/glip_test.py',

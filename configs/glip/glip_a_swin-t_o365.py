@@ -3,7 +3,7 @@
 # Test:  python tools/test.py configs/glip/glip_a_swin-t_o365.py CHECKPOINT
 # Effective batch 64; 30 epochs of 608 606 pictures.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t_a.py',
     '../_base_/datasets/glip_objects365.py',
     '../_base_/schedules/glip.py',

@@ -2,7 +2,7 @@
 # words that the official configs put around some of them.
 # Test: python tools/test.py configs/glip/glip_a_swin-t_odinw13.py CHECKPOINT
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t_a.py',
     '../_base_/datasets/odinw13.py',
     '../_base_/schedules/glip_test.py',

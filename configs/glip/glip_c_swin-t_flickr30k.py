@@ -1,7 +1,7 @@
 # GLIP-T (C) on Flickr30k Entities (paper table 4: R@1/5/10 85.5/95.4/96.6 on test; not measured here).
 # Test: python tools/test.py configs/glip/glip_c_swin-t_flickr30k.py CHECKPOINT
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t.py',
     '../_base_/datasets/flickr30k_phrases.py',
     '../_base_/schedules/glip_test.py',

@@ -4,7 +4,7 @@
 # Test:  python tools/test.py configs/glip/glip_c_swin-t_o365_goldg.py CHECKPOINT
 # Effective batch 64.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t.py',
     '../_base_/datasets/glip_objects365_goldg.py',
     '../_base_/schedules/glip.py',

@@ -3,7 +3,7 @@
 # Train: bash tools/dist_train.sh configs/glip/glip_c_swin-t_o365_goldg_no_fusion.py 32
 # Effective batch 64.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t_a.py',
     '../_base_/datasets/glip_objects365_goldg.py',
     '../_base_/schedules/glip.py',

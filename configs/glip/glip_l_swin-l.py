@@ -6,7 +6,7 @@
 # Test:    python tools/test.py configs/glip/glip_l_swin-l.py glip_l.pth
 # Effective batch 64, one picture per process.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_l.py',
     '../_base_/datasets/glip_four_ods_goldg_cap24m.py',
     '../_base_/schedules/glip.py',

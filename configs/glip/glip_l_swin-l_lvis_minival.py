@@ -1,7 +1,7 @@
 # GLIP-L zero-shot on LVIS minival (paper table 2: APr/APc/APf/AP 28.2/34.3/41.5/37.3, fixed AP; not measured here).
 # Test: python tools/test.py configs/glip/glip_l_swin-l_lvis_minival.py CHECKPOINT
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_l.py',
     '../_base_/datasets/glip_lvis_minival.py',
     '../_base_/schedules/glip_test.py',

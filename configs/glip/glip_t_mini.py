@@ -7,7 +7,7 @@
 # Test:   python tools/test.py configs/glip/glip_t_mini.py work_dirs/glip_t_mini/iter_1200.pth
 # Effective batch 8.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_mini.py',
     '../_base_/datasets/mini_world_glip_pseudo.py',
     '../_base_/schedules/glip_mini.py',

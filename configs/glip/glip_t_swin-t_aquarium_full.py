@@ -4,7 +4,7 @@
 # K shots: --cfg-options train_dataloader.dataset.ann_file=train/fewshot_train_shot3_seed30.json
 # (shots 1, 3, 5, 10, seeds 3, 30, 300; the official code shows 1 and 3 and 5 shots 8, 4 and 2 times an epoch).
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t.py',
     '../_base_/datasets/glip_odinw_aquarium.py',
     '../_base_/schedules/glip_odinw.py',

@@ -4,7 +4,7 @@
 # Train:  bash tools/dist_train.sh configs/glip/glip_t_swin-t_cap4m.py 32
 # Effective batch 64.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t.py',
     '../_base_/datasets/glip_objects365_goldg_cap4m.py',
     '../_base_/schedules/glip.py',

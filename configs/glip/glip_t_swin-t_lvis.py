@@ -4,7 +4,7 @@
 # Test:  python tools/test.py configs/glip/glip_t_swin-t_lvis.py CHECKPOINT
 # Effective batch 32.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t.py',
     '../_base_/datasets/glip_lvis.py',
     '../_base_/schedules/glip_finetune.py',

@@ -1,7 +1,7 @@
 # GLIP-T zero-shot on LVIS minival (paper table 2: APr/APc/APf/AP 20.8/21.4/31.0/26.0, fixed AP; not measured here).
 # Test: python tools/test.py configs/glip/glip_t_swin-t_lvis_minival.py CHECKPOINT
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t.py',
     '../_base_/datasets/glip_lvis_minival.py',
     '../_base_/schedules/glip_test.py',

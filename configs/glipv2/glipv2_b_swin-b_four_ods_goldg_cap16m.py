@@ -4,7 +4,7 @@
 # Train: bash tools/dist_train.sh configs/glipv2/glipv2_b_swin-b_four_ods_goldg_cap16m.py 64
 # Effective batch 64.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_l.py',
     '../_base_/datasets/glipv2_four_ods_goldg_cap16m.py',
     '../_base_/schedules/glip.py',

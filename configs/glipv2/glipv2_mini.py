@@ -4,7 +4,7 @@
 # Test:  python tools/test.py configs/glipv2/glipv2_mini.py work_dirs/glipv2_mini/iter_1200.pth
 # Effective batch 8.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glipv2_mini.py',
     '../_base_/datasets/mini_world_glipv2.py',
     '../_base_/schedules/glip_mini.py',

@@ -4,7 +4,7 @@
 # Test:  python tools/test.py configs/glipv2/glipv2_t_swin-t_coco_finetune.py CHECKPOINT
 # Effective batch 32; length and rate are GLIP's.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glipv2_swin_t_masks.py',
     '../_base_/datasets/glipv2_coco_masks.py',
     '../_base_/schedules/glip_finetune.py',

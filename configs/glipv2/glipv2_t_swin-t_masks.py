@@ -4,7 +4,7 @@
 # Test:  python tools/test.py configs/glipv2/glipv2_t_swin-t_masks.py CHECKPOINT
 # Effective batch 64. Length and rate are ours: nothing was released.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/glipv2_swin_t_masks.py',
     '../_base_/datasets/glipv2_masks.py',
     '../_base_/schedules/glip.py',

@@ -2,7 +2,7 @@
 # Train: bash tools/dist_train.sh configs/group_vit/group_vit_gcc12m.py 16   (effective batch 16 x 256)
 # Test:  python tools/test.py configs/group_vit/group_vit_gcc12m.py CHECKPOINT   (VOC)
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/models/group_vit.py',
     '../_base_/schedules/group_vit_30e.py',
     '../_base_/datasets/voc_group_vit.py',

@@ -8,7 +8,7 @@
 # Test:  python tools/test.py configs/group_vit/group_vit_gcc_yfcc.py CHECKPOINT   (VOC; also every epoch), and
 #        the leaves *_context.py, *_coco_object.py, *_imagenet.py.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/models/group_vit.py',
     '../_base_/schedules/group_vit_30e.py',
     '../_base_/datasets/voc_group_vit.py',

@@ -3,7 +3,7 @@
 #   python tools/convert_checkpoint.py group_vit group_vit_gcc_yfcc_30e-879422e0.pth weights.pth
 #   python tools/test.py configs/group_vit/group_vit_gcc_yfcc_coco_object.py weights.pth
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/models/group_vit.py',
     '../_base_/schedules/group_vit_test.py',
     '../_base_/datasets/coco_object_group_vit.py',

@@ -4,7 +4,7 @@
 # Test:  python tools/test.py configs/group_vit/group_vit_one_stage_mini.py work_dirs/group_vit_one_stage_mini/iter_1400.pth
 # Effective batch 128.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/models/group_vit_mini.py',
     '../_base_/schedules/group_vit_test.py',
     '../_base_/datasets/mini_world_scenes.py',

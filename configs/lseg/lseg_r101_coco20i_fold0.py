@@ -5,7 +5,7 @@
 # fold (issue 36); the rate here is the default, 0.004 / 16 x pictures per GPU.
 # Users report figures 10 points lower (issue 40).
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/models/lseg_r101.py',
     '../_base_/datasets/coco20i.py',
 ]

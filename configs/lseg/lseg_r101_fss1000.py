@@ -2,7 +2,7 @@
 # Train: python tools/train.py configs/lseg/lseg_r101_fss1000.py (effective batch 64: 8 GPUs x 8 pictures)
 # Test:  python tools/test.py configs/lseg/lseg_r101_fss1000.py CHECKPOINT
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/models/lseg_r101.py',
     '../_base_/datasets/fss1000.py',
 ]

@@ -4,7 +4,7 @@
 # Test:  python tools/test.py configs/lseg/lseg_r18_mini.py work_dirs/lseg_r18_mini/iter_800.pth
 # Effective batch 16.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/models/lseg_mini.py',
     '../_base_/datasets/mini_world_segmentation.py',
 ]

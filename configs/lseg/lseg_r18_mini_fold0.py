@@ -3,7 +3,7 @@
 # Test:  python tools/test.py configs/lseg/lseg_r18_mini_fold0.py work_dirs/lseg_r18_mini_fold0/iter_400.pth
 # Effective batch 16.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/models/lseg_mini.py',
     '../_base_/datasets/mini_world_folds.py',
 ]

@@ -5,7 +5,7 @@
 # Test:  python tools/test.py configs/lseg/lseg_vit_l16_ade20k.py CHECKPOINT
 # The official rate is 0.004 / 16 x pictures per GPU, whatever the number of GPUs: scale it with batch_size.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/models/lseg_vit_l16.py',
     '../_base_/datasets/ade20k.py',
 ]

@@ -3,7 +3,7 @@
 # Train: python tools/train.py configs/lseg/text_upernet_r50_ade20k.py (effective batch 16: 4 GPUs x 4 pictures)
 # Test:  python tools/test.py configs/lseg/text_upernet_r50_ade20k.py CHECKPOINT
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmseg_runtime.py',
     '../_base_/datasets/ade20k.py',
 ]
 default_scope = 'mmseg'

@@ -8,7 +8,7 @@
 # Test:  tools/dist_test.sh configs/vild/vild_r50_lvis.py CHECKPOINT 8
 # Effective batch 256 (32 GPUs of 8).
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/vild_r50.py',
     '../_base_/datasets/lvis_instance.py',
     '../_base_/schedules/vild_180k.py',

@@ -25,7 +25,8 @@ test_pipeline = [
     dict(type='mmclip.TFResize', scale=(1024, 1024)),
     dict(
         type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'text',
+                   'custom_entities', 'tokens_positive')),
 ]
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -4,7 +4,7 @@
 # Train: tools/dist_train.sh configs/vild/vild_r50_ov_coco.py 8 --auto-scale-lr
 # Effective batch 256.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/vild_r50.py',
     '../_base_/datasets/ov_coco_detection.py',
     '../_base_/schedules/vild_180k.py',

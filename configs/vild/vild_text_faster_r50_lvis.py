@@ -2,7 +2,7 @@
 # Train: tools/dist_train.sh configs/vild/vild_text_faster_r50_lvis.py 8 --auto-scale-lr
 # Effective batch 256.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/vild_r50.py',
     '../_base_/datasets/lvis_detection.py',
     '../_base_/schedules/vild_180k.py',

@@ -4,7 +4,7 @@
 # Test:  python tools/test.py configs/vild/vild_text_r18_mini.py work_dirs/vild_text_r18_mini/iter_900.pth
 # Effective batch 8.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/mmdet_runtime.py',
     '../_base_/models/vild_mini.py',
     '../_base_/datasets/mini_world_detection.py',
 ]

@@ -8,7 +8,8 @@ test_pipeline = [
     dict(type='mmclip.ProposalsFromGT'),
     dict(
         type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'text',
+                   'custom_entities', 'tokens_positive')),
 ]
 model = dict(test_cfg=dict(rcnn=dict(per_proposal=True)))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

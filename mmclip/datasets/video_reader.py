@@ -241,6 +241,12 @@ def _picture(frame: Any) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture
 
 
+# Containers of which decord 0.6 was seen to count or place frames wrongly.
+MISREAD = ('.avi', '.m2ts', '.mpeg', '.mpg', '.mts', '.ts', '.vob', '.wmv', '.asf')
+_WAY_OUT = "backend='pyav', the default of mmclip.OpenVideo, reads what FFmpeg reads"
+_warned: set[str] = set()
+
+
 class DecordReader(VideoReader):
     """The same by decord, which is faster on long videos and less exact on odd ones.
 
@@ -263,9 +269,20 @@ class DecordReader(VideoReader):
             self._reader = decord.VideoReader(self.path, num_threads=1)
             self.num_frames = len(self._reader)
         except (RuntimeError, decord.DECORDError) as error:
-            raise ValueError(f'filename: {path} is no video or is cut off ({error})') from error
+            raise ValueError(
+                f'filename: decord cannot open {path}: it is cut off, no video, or of a format '
+                f'unknown to decord (AV1, GIF); {_WAY_OUT} ({str(error).strip()})'
+            ) from error
         if not self.num_frames:
-            raise ValueError(f'filename: {path} holds no frame')
+            raise ValueError(f'filename: decord finds no frame in {path}; {_WAY_OUT}')
+        if Path(path).suffix.lower() in MISREAD and self.path not in _warned:
+            _warned.add(self.path)
+            print_log(
+                f'{path}: decord gives wrong frames of some {Path(path).suffix} files (B-frames, '
+                f'open groups of pictures); {_WAY_OUT}',
+                'current',
+                level=30,
+            )
 
     @property
     def frame_rate(self) -> float:

@@ -115,3 +115,36 @@ def test_moments_of_frames(tmp_path, backend):
         assert reader.varies
         assert reader.moments == pytest.approx(np.array(moments) / 10, abs=1e-3)
         assert reader.number_at([0, 0.55, 2, 2.9, 3, 50]).tolist() == [0, 5, 20, 20, 21, 29]
+
+
+def test_decord_says_that_it_is_decord_which_cannot_read(tmp_path):
+    pytest.importorskip('decord')
+    from PIL import Image
+
+    frames = [Image.new('P', (32, 32), color) for color in range(3)]
+    frames[0].save(tmp_path / 'a.gif', save_all=True, append_images=frames[1:])
+    (tmp_path / 'b.mp4').write_bytes(b'no video')
+    for name in ('a.gif', 'b.mp4'):
+        with pytest.raises(ValueError, match=rf"decord .*{name}.*backend='pyav'"):
+            open_video(tmp_path / name, 'decord').close()
+
+
+@pytest.mark.parametrize('suffix, warns', [('.avi', True), ('.TS', True), ('.mp4', False)])
+def test_decord_warns_once_of_containers_that_it_may_misread(suffix, warns, tmp_path, monkeypatch):
+    pytest.importorskip('decord')
+    import cv2
+
+    from mmclip.datasets import video_reader
+
+    said = []
+    monkeypatch.setattr(video_reader, 'print_log', lambda text, *rest, **more: said.append(text))
+    written = tmp_path / 'a.mp4'
+    writer = cv2.VideoWriter(str(written), cv2.VideoWriter_fourcc(*'mp4v'), 8, (64, 48))
+    for value in range(8):
+        writer.write(np.full((48, 64, 3), 20 * value, np.uint8))
+    writer.release()
+    video = written.rename(tmp_path / f'b{suffix}')  # what counts is what the name says
+    for _ in range(2):
+        open_video(video, 'decord').close()
+    assert len(said) == warns
+    assert all("backend='pyav'" in text for text in said)

@@ -1,6 +1,7 @@
 """The mini CLIP that ships: small, names what nobody taught it, and is exported by one command."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,40 @@ def test_exports_a_checkpoint_and_untrained_weights_are_at_chance(world, tmp_pat
     assert all(value < 10 for value in report['test']['sentence'].values())
 
 
+def test_shipped_weights_are_overwritten_only_by_an_explicit_flag(world, tmp_path, monkeypatch):
+    """On a copy of the package's folder: the tool's own place for shipped weights points there."""
+    tool = runpy.run_path(str(TOOL))
+    state = {f'clip.{name}': value for name, value in build_clip('mini_clip').state_dict().items()}
+    write_state_dict(state, tmp_path / 'iter_1.pth')
+    shipped = tmp_path / 'assets' / 'mini_clip.safetensors'
+    shipped.parent.mkdir()
+    shipped.write_bytes((ASSETS / shipped.name).read_bytes())
+    before = shipped.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    main = tool['main']
+    monkeypatch.setitem(main.__globals__, 'SHIPPED', shipped)
+    monkeypatch.setitem(main.__globals__, 'measure', lambda weights, world: {})
+
+    def call(*arguments) -> None:
+        monkeypatch.setattr(sys, 'argv', ['tool', *map(str, arguments), '--world', str(world)])
+        main()
+
+    call('iter_1.pth')
+    made = tmp_path / 'work_dirs' / 'mini_clip'
+    assert {file.name for file in made.iterdir()} == {
+        'mini_clip.safetensors',
+        'mini_clip_report.json',
+    }
+    call()  # measures the shipped weights
+    with pytest.raises(SystemExit):
+        call('iter_1.pth', '--out', 'assets/../assets/mini_clip.safetensors')
+    assert shipped.read_bytes() == before
+    assert [file.name for file in shipped.parent.iterdir()] == [shipped.name]
+    call('iter_1.pth', '--overwrite-shipped')
+    assert shipped.read_bytes() == (made / 'mini_clip.safetensors').read_bytes() != before
+    assert 'work_dirs/mini_clip' in ' '.join(run('--help').stdout.split())
+
+
 def test_bad_input_is_told_without_a_traceback(world, tmp_path):
     write_state_dict({'backbone.weight': torch.ones(1)}, tmp_path / 'other.pth')
     result = run(tmp_path / 'other.pth', '--out', tmp_path / 'x.safetensors', '--world', world)
@@ -83,3 +118,5 @@ def test_bad_input_is_told_without_a_traceback(world, tmp_path):
     assert 'Traceback' not in result.stderr
     result = run('--world', tmp_path)
     assert result.returncode == 2 and 'make_mini_world' in result.stderr
+    result = run('--world', world, '--out', tmp_path / 'nothing.safetensors')
+    assert result.returncode == 2 and 'nothing.safetensors does not exist' in result.stderr

@@ -49,7 +49,8 @@ test_pipeline = [
     test_resize,
     dict(
         type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'text',
+                   'custom_entities', 'tokens_positive')),
 ]
 # Each picture's own caption.
 phrases_pipeline = [load, test_resize, caption, pack]

@@ -16,7 +16,8 @@ test_pipeline = [
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
     dict(
         type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'text',
+                   'custom_entities', 'tokens_positive')),
 ]
 
 train_dataloader = dict(

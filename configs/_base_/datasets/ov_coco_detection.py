@@ -29,7 +29,8 @@ test_pipeline = [
     dict(type='mmdet.Resize', scale=image_size, keep_ratio=True),
     dict(
         type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'text',
+                   'custom_entities', 'tokens_positive')),
 ]
 
 train_dataloader = dict(

@@ -20,6 +20,8 @@ from mmclip.models.glip.tokenizers import OffsetTokenizer
 from mmclip.registry import TASK_UTILS, TRANSFORMS
 
 TEXT_KEYS = ('text', 'text_type', 'phrase_spans', 'phrase_labels', 'maskable_spans')
+# mmdet's inference: a text that comes with an image; the model finds its phrases.
+PROMPT_KEYS = ('custom_entities', 'tokens_positive')
 EVAL_KEYS = ('phrase_boxes', 'phrase_types')
 PER_BOX = ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks')
 BERT = dict(type='mmclip.BertTokens')
@@ -229,6 +231,8 @@ class CaptionGrounding(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         text = results.get('text')
+        if isinstance(text, str) and 'phrase_spans' not in results and PROMPT_KEYS[0] in results:
+            return results
         if not isinstance(text, str) or 'phrase_spans' not in results:
             raise ValueError(
                 f'text: {results.get("img_path")} needs a caption and phrase_spans; class names go '
@@ -282,4 +286,4 @@ class PackGroundingInputs(PackDetInputs):
             'flip_direction',
         ),
     ) -> None:
-        super().__init__(meta_keys=(*meta_keys, *TEXT_KEYS, *EVAL_KEYS))
+        super().__init__(meta_keys=(*meta_keys, *TEXT_KEYS, *EVAL_KEYS, *PROMPT_KEYS))

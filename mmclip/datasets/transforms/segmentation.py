@@ -49,7 +49,8 @@ class LoadSegMap(BaseTransform):
     It reads what a data set of mmclip tells about its masks: how many classes there are, whether 0
     means unlabelled and is taken off the other values, and which value is ignored. For the folds
     (``class_value``) the mask says where one class is (1) and is not (0); the values in ``void``
-    are ignored, or count as background if ``void_as_background``.
+    are ignored, or count as background if ``void_as_background``. A picture that comes from no data
+    set, as in the hosts' inference, has no mask and passes unchanged.
 
     Raises:
         ValueError: a value that is neither a class nor ignored; a mask of another size than the
@@ -57,6 +58,8 @@ class LoadSegMap(BaseTransform):
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if 'seg_map_path' not in results and 'ignore_index' not in results:
+            return results
         # FSS-1000: black and white pictures of one class, maybe saved in colour.
         path, brightness = results['seg_map_path'], results.get('threshold') is not None
         mask = read_mask(path, brightness=brightness).astype(np.int64)

@@ -68,6 +68,23 @@ def load_towers(
     return source.logit_scale.detach().reshape(())
 
 
+def write_sampling(cfg: Any) -> None:
+    """Make a config's ``test_pipeline`` complete for a video that comes from no data set.
+
+    It becomes the pipeline of ``test_dataloader``, with the numbers of segments and views that the
+    data set says there; its results do not change.
+    """
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    if 'pipeline' not in dataset:
+        return
+    for step in dataset['pipeline']:
+        if str(step['type']).rpartition('.')[2] == 'SampleSegments':
+            for name in ('num_segments', 'num_views'):
+                if step.get(name) is None and dataset.get(name) is not None:
+                    step[name] = dataset[name]
+    cfg['test_pipeline'] = dataset['pipeline']
+
+
 def _quick_gelu(tower: nn.Module) -> bool:
     return any(isinstance(module, QuickGELU) for module in tower.modules())
 
@@ -95,6 +112,17 @@ class VideoRecognizer(BaseModel):
         self.video = video
         self.is_filled = False
         self.register_load_state_dict_post_hook(VideoRecognizer._loaded)
+
+    @property
+    def cfg(self) -> Any:
+        """The config, where MMAction2's ``init_recognizer`` or an inferencer has left it."""
+        return self._cfg
+
+    @cfg.setter
+    def cfg(self, cfg: Any) -> None:
+        # `inference_recognizer` and `ActionRecogInferencer` run its pipeline without a data set.
+        write_sampling(cfg)
+        self._cfg = cfg
 
     @staticmethod
     def _loaded(module: 'VideoRecognizer', incompatible: Any) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from mmclip.models.common.class_names import class_names
 from mmclip.models.glip.head import DEFAULT_TEST, Boxes
+from mmclip.models.glip.host_prompts import asked_names, find_phrases
 from mmclip.models.glip.prompts import (
     CaptionedVocabulary,
     Text,
@@ -37,7 +38,9 @@ class GLIP(SingleStageDetector):
     """Grounded detection: every place of a picture against every token of a caption.
 
     A sample with ``text`` and ``phrase_spans`` is grounded in its own caption; one without in the
-    vocabulary of :meth:`set_classes`, in as many captions as that needs. There the words are
+    vocabulary of :meth:`set_classes`, in as many captions as that needs. mmdet's own inference may
+    bring a ``text`` alone: names with ``custom_entities``, else a caption whose noun phrases are
+    looked for. With a vocabulary the words are
     encoded once, the picture's backbone and pyramid run once for all captions, and without a
     fusion everything but the comparison with the words does.
 
@@ -115,6 +118,7 @@ class GLIP(SingleStageDetector):
         if tuning != 'full':
             freeze_all_but(self, TUNED[tuning])
         self.vocabulary: CaptionedVocabulary | None = None
+        self._asked: CaptionedVocabulary | None = None  # of the last text that came with an image
         if classes is not None:
             self.set_classes(classes)
 
@@ -171,8 +175,9 @@ class GLIP(SingleStageDetector):
     def train(self, mode: bool = True) -> 'GLIP':
         """Encoded words are forgotten; what is frozen stays in evaluation mode."""
         super().train(mode)
-        if getattr(self, 'vocabulary', None) is not None:
-            self.vocabulary.forget()
+        for vocabulary in (getattr(self, 'vocabulary', None), getattr(self, '_asked', None)):
+            if vocabulary is not None:
+                vocabulary.forget()
         if mode and self.tuning != 'full':
             for name, module in self.named_modules():
                 if name and not name.startswith(TUNED[self.tuning]):
@@ -258,12 +263,23 @@ class GLIP(SingleStageDetector):
             batch_inputs: (B, 3, H, W).
         """
         features = self.extract_feat(batch_inputs)
+        asked = [asked_names(sample, self.class_names) for sample in batch_data_samples]
+        for sample, names in zip(batch_data_samples, asked, strict=True):
+            if names is None and isinstance(sample.get('text'), str):
+                if 'phrase_spans' not in sample:
+                    find_phrases(sample, apart=getattr(self.text_encoder, 'apart', False))
+        own = ['phrase_spans' in sample and 'text' in sample for sample in batch_data_samples]
+        keys = list(zip(own, asked, strict=True))
+        parts, names = [None] * len(keys), [None] * len(keys)
+        for key in dict.fromkeys(keys):
+            rows = [index for index, other in enumerate(keys) if other == key]
+            maps = features
+            if len(rows) < len(keys):
+                maps = tuple(level[rows] for level in features)
+            found, words = self._predict_alike(maps, [batch_data_samples[i] for i in rows], *key)
+            for row, part, name in zip(rows, found, words, strict=True):
+                parts[row], names[row] = part, name
         metas = [sample.metainfo for sample in batch_data_samples]
-        if all('text' in sample and 'phrase_spans' in sample for sample in batch_data_samples):
-            parts, names = self._predict_captions(features, batch_data_samples, metas)
-        else:
-            parts = self._predict_vocabulary(features, metas)
-            names = [self.class_names] * len(metas)
         limit = self.test_cfg.get('max_total', self.bbox_head.test_cfg['max_per_img'])
         results = []
         for found, meta in zip(parts, metas, strict=True):
@@ -273,6 +289,25 @@ class GLIP(SingleStageDetector):
             if 'text' in sample:
                 result.label_names = [words[i] for i in result.labels.tolist()]
         return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def _predict_alike(
+        self, features: Maps, samples: SampleList, own: bool, asked: tuple[str, ...] | None
+    ) -> tuple[list[list[InstanceData]], list]:
+        """Detections and names of samples that each have a caption, or share a vocabulary."""
+        metas = [sample.metainfo for sample in samples]
+        if own:
+            return self._predict_captions(features, samples, metas)
+        vocabulary = self._vocabulary() if asked is None else self._vocabulary_of(asked)
+        found = self._predict_vocabulary(features, metas, vocabulary)
+        return found, [vocabulary.names] * len(metas)
+
+    def _vocabulary_of(self, names: tuple[str, ...]) -> CaptionedVocabulary:
+        if self._asked is None or self._asked.names != names:
+            size = self.test_cfg.get('chunk_size', -1)
+            self._asked = CaptionedVocabulary(
+                class_names(names), self.text_encoder, chunk_size=size
+            )
+        return self._asked
 
     def _predict_captions(
         self, features: Maps, samples: SampleList, metas: Sequence[dict]
@@ -295,10 +330,9 @@ class GLIP(SingleStageDetector):
         return [[one] for one in found], names
 
     def _predict_vocabulary(
-        self, features: Maps, metas: Sequence[dict]
+        self, features: Maps, metas: Sequence[dict], vocabulary: CaptionedVocabulary
     ) -> list[list[InstanceData]]:
         """Of each picture the detections of every caption of the vocabulary."""
-        vocabulary = self._vocabulary()
         text = self._offset(vocabulary.text(self.text_encoder))
         count = self.test_cfg.get('chunks_per_pass', 4)
         found: list[list[InstanceData]] = [[] for _ in metas]

@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 
 from mmclip.models.common.clip_loading import clip_preprocess
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
-from mmclip.models.vild.detector import ViLD
+from mmclip.models.vild.detector import ViLD, refuse_texts
 from mmclip.models.vild.scores import ensemble_scores, softmax_scores
 from mmclip.registry import MODELS
 
@@ -97,6 +97,7 @@ class CLIPOnCrops(ViLD):
         Shapes:
             batch_inputs: (B, 3, H, W), RGB as the data preprocessor leaves it.
         """
+        refuse_texts(batch_data_samples, self.class_names)
         x = self.extract_feat(batch_inputs)
         if batch_data_samples[0].get('proposals', None) is None:
             proposals = self.rpn_head.predict(x, batch_data_samples, rescale=False)

@@ -6,10 +6,26 @@ from typing import Any
 
 import torch
 from mmdet.models.detectors.two_stage import TwoStageDetector
+from mmdet.structures import SampleList
 
 from mmclip.models.common.text_classifier import classifiers_of, set_classes
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
 from mmclip.registry import MODELS
+
+
+def refuse_texts(samples: SampleList, known: Sequence[str]) -> None:
+    """Samples may bring the classes of the vocabulary, as mmdet's data sets do, and no other text.
+
+    Raises:
+        ValueError: mmdet's ``text_prompt=`` or ``texts=``.
+    """
+    for sample in samples:
+        text = sample.get('text')
+        if text is not None and (isinstance(text, str) or set(text) != set(known)):
+            raise ValueError(
+                f'text_prompt, texts: ViLD does not read {str(text)[:80]!r} with an image; call '
+                'model.set_classes(names) once (mmclip.GLIP and mmclip.GLIPv2 read texts)'
+            )
 
 
 @MODELS.register_module()
@@ -58,6 +74,20 @@ class ViLD(TwoStageDetector):
         for head in self.modules():
             if isinstance(head, ViLDBBoxHead) and head.mask_novel.from_dataset:
                 head.mask_novel.set_novel(names)
+
+    def predict(
+        self, batch_inputs: torch.Tensor, batch_data_samples: SampleList, rescale: bool = True
+    ) -> SampleList:
+        """As the host's.
+
+        Shapes:
+            batch_inputs: (B, 3, H, W).
+
+        Raises:
+            ValueError: an image that brings a text of its own.
+        """
+        refuse_texts(batch_data_samples, self.class_names)
+        return super().predict(batch_inputs, batch_data_samples, rescale)
 
     def bake_vocabulary(self) -> None:
         """Turn the text side into plain weights, for export."""
