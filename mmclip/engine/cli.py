@@ -16,12 +16,14 @@ from mmengine.runner import Runner
 from mmclip import compat, config_path
 
 _BFLOAT16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
-# Hooks that a config of another project lacks: with them a run that is cut off loses nothing.
+# Hooks that a config of another project lacks: with them a run that is cut off loses nothing, and
+# is told what it may not see.
 SAFE_HOOKS = {
     'checkpoint': 'mmclip.AtomicCheckpointHook',
     'exact_resume': 'mmclip.ExactResumeHook',
     'preemption': 'mmclip.PreemptionHook',
     'finite_loss': 'mmclip.FiniteLossHook',
+    'contrastive_batch': 'mmclip.ContrastiveBatchHook',
 }
 
 

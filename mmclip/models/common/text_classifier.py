@@ -181,12 +181,14 @@ class TextEmbeddingClassifier(BaseModule):
     ) -> None:
         rows, names = (state_dict.get(prefix + key) for key in ('embeddings', 'names'))
         if rows is not None and names is not None and rows.shape[1:] == self.embeddings.shape[1:]:
-            stored = Vocabulary(_from_bytes(names), normalise_rows(rows.cpu()))
-            self._words = stored
-            self._filled = False
-            if set(self.class_names) <= set(stored.names):
-                self._install(stored.select(self.class_names), of_words=True)
+            # Zeros are of a model that was built and not filled: they say nothing.
+            if rows.any():
+                stored = Vocabulary(_from_bytes(names), normalise_rows(rows.cpu()))
                 self._words = stored
+                self._filled = False
+                if set(self.class_names) <= set(stored.names):
+                    self._install(stored.select(self.class_names), of_words=True)
+                    self._words = stored
             state_dict[prefix + 'embeddings'] = self.embeddings
             state_dict[prefix + 'names'] = self.names
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmdet.models.detectors.two_stage import TwoStageDetector
+from mmdet.structures import SampleList
 
 from mmclip.models.common.text_classifier import classifiers_of, set_classes
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
@@ -63,6 +64,22 @@ class ViLD(TwoStageDetector):
         """Turn the text side into plain weights, for export."""
         for classifier in classifiers_of(self):
             classifier.bake_vocabulary()
+
+    def _forward(
+        self, batch_inputs: torch.Tensor, batch_data_samples: SampleList | None = None
+    ) -> tuple:
+        """Raw outputs, the host's.
+
+        Raises:
+            ValueError: without samples, which say how large the pictures are.
+        """
+        if batch_data_samples is None:
+            raise ValueError(
+                'data_samples: the raw outputs of a two-stage detector need them, as they tell the '
+                "size of each picture; to count operations use mmdet's get_flops.py, or "
+                'model.forward = functools.partial(model.forward, data_samples=...)'
+            )
+        return super()._forward(batch_inputs, batch_data_samples)
 
     def extract_feat(self, batch_inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Feature maps of all levels.
