@@ -33,6 +33,7 @@ from mmclip.safe_builders import ONE_CYCLE, Array, Kind, new_array, new_number
 from mmclip.safe_pickle import Stub
 
 _DRN = 'mmaction.models.localizers.drn'
+_EXTRACTORS = 'mmdet.models.roi_heads.roi_extractors'
 
 
 def apply() -> None:
@@ -56,6 +57,16 @@ def apply() -> None:
         'modulated_deform_conv': 'ModulatedDeformConv2dFunction',
     }.items():
         after_import(f'mmcv.ops.{module}', functools.partial(make_inputs_contiguous, name=function))
+    for module, name, method in (
+        ('mmcv.ops.nms', 'NMSop', 'forward'),
+        ('mmdet.models.dense_heads.base_dense_head', 'BaseDenseHead', 'predict_by_feat'),
+        (f'{_EXTRACTORS}.single_level_roi_extractor', 'SingleRoIExtractor', 'forward'),
+        (f'{_EXTRACTORS}.generic_roi_extractor', 'GenericRoIExtractor', 'forward'),
+    ):
+        after_import(module, functools.partial(compute_in_float32, name=name, method=method))
+    for module, name in {'runner': 'Runner', '_flexible_runner': 'FlexibleRunner'}.items():
+        module = f'mmengine.runner.{module}'
+        after_import(module, functools.partial(drop_options_of_workers, name=name))
 
 
 _ONE_CYCLE = Stub(ONE_CYCLE)
@@ -233,6 +244,70 @@ def make_inputs_contiguous(module: ModuleType, name: str) -> None:
         return forward(ctx, *args, **kwargs)
 
     function.forward = staticmethod(contiguous_forward)
+
+
+def compute_in_float32(module: ModuleType, name: str, method: str) -> None:
+    """Let a part of a detector that is about boxes take what mixed precision gives it.
+
+    Symptom: ``expected scalar type Float but found BFloat16`` in proposals or RoI features.
+    Cause: MMCV 2.1.0 has no RoIAlign and no NMS for bfloat16, nor for float16 on a CPU. MMDetection
+    gives anchors and boxes the type of the maps: in bfloat16, those beyond 512 lie 4 pixels apart,
+    so it is not enough to mend the operators.
+    Drop it when MMCV has the kernels and MMDetection leaves anchors and boxes in float32.
+
+    Args:
+        module: The part's module.
+        name: Its class there.
+        method: What gets the tensors.
+    """
+    kind = getattr(module, name)
+    function = getattr(kind, method)
+    if hasattr(function, '__wrapped__'):
+        return
+
+    def widened(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            half_on_cpu = value.dtype == torch.float16 and value.device.type == 'cpu'
+            return value.float() if half_on_cpu or value.dtype == torch.bfloat16 else value
+        return [widened(part) for part in value] if isinstance(value, list | tuple) else value
+
+    @functools.wraps(function)
+    def in_float32(*args: Any, **kwargs: Any) -> Any:
+        kwargs = {key: widened(value) for key, value in kwargs.items()}
+        return function(*map(widened, args), **kwargs)
+
+    static = isinstance(kind.__dict__[method], staticmethod)
+    setattr(kind, method, staticmethod(in_float32) if static else in_float32)
+
+
+# What torch's DataLoader takes with worker processes only.
+_OF_WORKERS = ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context')
+
+
+def drop_options_of_workers(module: ModuleType, name: str) -> None:
+    """Make ``num_workers=0`` alone enough to load data without worker processes.
+
+    Symptom: ``persistent_workers option needs num_workers > 0`` where a config sets both and only
+    the number is changed, as one does to debug or to save memory.
+    Cause: torch refuses options of workers that are not there.
+    Drop it when torch or MMEngine leaves them out.
+
+    Args:
+        module: The runner's module.
+        name: Its class there.
+    """
+    runner = getattr(module, name)
+    build = runner.build_dataloader
+    if hasattr(build, '__wrapped__'):
+        return
+
+    @functools.wraps(build)
+    def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(dataloader, dict) and not dataloader.get('num_workers'):
+            dataloader = {k: v for k, v in dataloader.items() if k not in _OF_WORKERS}
+        return build(dataloader, *args, **kwargs)
+
+    runner.build_dataloader = staticmethod(build_dataloader)
 
 
 def end_process(status: int = 0) -> NoReturn:

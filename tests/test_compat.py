@@ -512,6 +512,97 @@ def test_a_two_stage_detectors_roi_features_do_not_depend_on_the_layout():
     assert torch.equal(extractor([maps], rois), extractor([last], rois))
 
 
+def roi_extractor(**kwargs):
+    from mmdet.models.roi_heads.roi_extractors import GenericRoIExtractor, SingleRoIExtractor
+
+    kind = GenericRoIExtractor if kwargs else SingleRoIExtractor
+    layer = dict(type='RoIAlign', output_size=7, sampling_ratio=2)
+    return kind(roi_layer=layer, out_channels=8, featmap_strides=[16, 32], **kwargs)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('kwargs', [{}, dict(aggregation='sum')], ids=['single', 'generic'])
+def test_roi_features_of_half_precision_maps_on_a_cpu(dtype, kwargs):
+    extractor = roi_extractor(**kwargs)
+    torch.manual_seed(0)
+    maps = [torch.randn(2, 8, side, side).to(dtype).requires_grad_() for side in (64, 32)]
+    # 4 pixels lie between the bfloat16 numbers here: rounded boxes would give other features.
+    rois = torch.tensor([[0, 601.0, 602, 702, 805], [1, 513.0, 517, 1001, 1003]])
+    found = extractor(maps, rois)
+    wide = [level.detach().float().requires_grad_() for level in maps]
+    expected = extractor(wide, rois)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    for level, other in zip(maps, wide, strict=True):
+        assert level.grad.dtype == dtype
+        torch.testing.assert_close(level.grad, other.grad.to(dtype))
+
+
+def test_nms_of_half_precision_boxes_on_a_cpu():
+    from mmcv.ops import batched_nms, nms
+
+    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [40, 40, 60, 60]])
+    scores = torch.tensor([0.5, 0.75, 0.25])
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        assert nms(boxes.to(dtype), scores.to(dtype), 0.5)[1].tolist() == [1, 2]
+    group, settings = torch.zeros(3, dtype=torch.long), dict(type='nms', iou_threshold=0.5)
+    kept = batched_nms(boxes.bfloat16(), scores.bfloat16(), group, settings)[1]
+    assert kept.tolist() == [1, 2]
+
+
+def test_proposals_of_bfloat16_maps_have_anchors_in_float32():
+    from mmdet.models import RPNHead
+    from mmengine.config import ConfigDict
+    from mmengine.structures import InstanceData
+
+    torch.manual_seed(0)
+    anchors = dict(type='AnchorGenerator', ratios=[1.0], scales=[4.0], strides=[16])
+    head = RPNHead(
+        8,
+        anchor_generator=anchors,
+        test_cfg=ConfigDict(
+            nms_pre=50, max_per_img=8, min_bbox_size=0, nms=dict(type='nms', iou_threshold=0.7)
+        ),
+    )
+    scores = torch.randn(1, 1, 64, 64).bfloat16()
+    deltas = torch.zeros(1, 4, 64, 64).bfloat16()
+    meta = dict(img_shape=(1024, 1024), scale_factor=(1.0, 1.0))
+    (found,) = head.predict_by_feat([scores], [deltas], batch_img_metas=[meta])
+    assert isinstance(found, InstanceData) and found.bboxes.dtype == torch.float32
+    centers = (found.bboxes[:, :2] + found.bboxes[:, 2:]) / 2
+    inside = ((found.bboxes > 0) & (found.bboxes < 1024)).all(1)
+    assert inside.any() and (centers[inside] % 16 == 0).all()
+
+
+# Data without worker processes.
+
+
+@pytest.mark.parametrize('kind', ['Runner', 'FlexibleRunner'])
+@pytest.mark.parametrize('workers', [dict(num_workers=0), {}], ids=['0', 'left out'])
+def test_options_of_workers_do_not_disturb_where_there_are_none(kind, workers):
+    from mmengine import runner as runners
+
+    settings = dict(
+        dataset=torch.utils.data.TensorDataset(torch.arange(3)),
+        batch_size=2,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='default_collate'),
+        persistent_workers=True,
+        prefetch_factor=4,
+        timeout=60,
+        multiprocessing_context='spawn',
+    )
+    build = getattr(runners, kind).build_dataloader
+    loader = build({**settings, **workers})
+    assert not loader.persistent_workers and loader.prefetch_factor is None
+    assert [len(batch[0]) for batch in loader] == [2, 1]
+    assert settings['persistent_workers'], 'the config is left as it is'
+    loader = build({**settings, 'num_workers': 1})
+    assert loader.persistent_workers and (loader.prefetch_factor, loader.timeout) == (4, 60)
+    assert build(loader) is loader
+
+
 def test_nothing_builds_on_what_is_broken_in_the_hosts():
     sources = [*ROOT.glob('mmclip/**/*.py'), *ROOT.glob('configs/**/*.py')]
     broken = ('vlfuse_helper', 'mmdet.LVISMetric', 'mmdet.GroundingDINO', "'mmdet.GLIP'")

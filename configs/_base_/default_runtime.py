@@ -19,6 +19,7 @@ default_hooks = dict(
     exact_resume=dict(type='mmclip.ExactResumeHook'),
     preemption=dict(type='mmclip.PreemptionHook'),
     finite_loss=dict(type='mmclip.FiniteLossHook'),
+    contrastive_batch=dict(type='mmclip.ContrastiveBatchHook'),
     parameter_table=dict(type='mmclip.ParameterTableHook'),
 )
 

@@ -8,7 +8,7 @@ _base_ = [
     '../_base_/schedules/action_clip_50e.py',
 ]
 default_scope = 'mmaction'
-custom_hooks = [dict(type='mmclip.VocabularyHook'), dict(type='mmclip.ContrastiveBatchHook')]
+custom_hooks = [dict(type='mmclip.VocabularyHook')]
 default_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))
 log_processor = dict(by_epoch=True)
 model = dict(model='ViT-B-16-quickgelu', num_frames=32)

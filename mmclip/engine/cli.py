@@ -18,13 +18,15 @@ from mmclip.engine import resume_point
 from mmclip.user_errors import UserError, explain
 
 _BFLOAT16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
-# Hooks that a config of another project lacks: with them a run that is cut off loses nothing.
+# Hooks that a config of another project lacks: with them a run that is cut off loses nothing, and
+# is told what it may not see.
 SAFE_HOOKS = {
     'checkpoint': 'mmclip.AtomicCheckpointHook',
     'checkpoint_check': 'mmclip.CheckpointCheckHook',
     'exact_resume': 'mmclip.ExactResumeHook',
     'preemption': 'mmclip.PreemptionHook',
     'finite_loss': 'mmclip.FiniteLossHook',
+    'contrastive_batch': 'mmclip.ContrastiveBatchHook',
 }
 
 

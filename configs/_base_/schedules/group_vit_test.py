@@ -2,8 +2,5 @@
 default_scope = 'mmseg'
 visualizer = dict(
     type='mmseg.SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
-custom_hooks = [
-    dict(type='mmclip.VocabularyHook', train=False),
-    dict(type='mmclip.ContrastiveBatchHook'),
-]
+custom_hooks = [dict(type='mmclip.VocabularyHook', train=False)]
 test_cfg = dict(type='mmengine.TestLoop')

@@ -5,7 +5,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from mmclip.models.common.contrastive_loss import gather_features
+from mmclip.models.common.contrastive_loss import gather_features, warn_of_lone_sample
 from mmclip.registry import MODELS
 
 
@@ -70,6 +70,8 @@ class MultiPositiveKLLoss(nn.Module):
         loss_weight: Factor of the loss.
     """
 
+    compares_samples = True  # for mmclip.ContrastiveBatchHook
+
     def __init__(self, *, sharpness: float = 10.0, loss_weight: float = 1.0) -> None:
         super().__init__()
         if not sharpness > 0:
@@ -116,6 +118,8 @@ class MultiPositiveKLLoss(nn.Module):
         with torch.autocast(videos.device.type, enabled=False):
             all_videos, _ = gather_features(videos)
             all_texts, _ = gather_features(texts)
+            if len(all_texts) == 1:
+                warn_of_lone_sample()
             all_video_labels = gather_labels(video_labels)
             all_text_labels = gather_labels(text_labels)
             to_texts = multi_positive_kl(

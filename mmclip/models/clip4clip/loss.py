@@ -7,7 +7,11 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from mmclip.models.common.contrastive_loss import contrastive_loss, gather_features
+from mmclip.models.common.contrastive_loss import (
+    contrastive_loss,
+    gather_features,
+    warn_of_lone_sample,
+)
 from mmclip.registry import MODELS
 
 GATHERS = ('exact', 'official')
@@ -37,6 +41,8 @@ def symmetric_cross_entropy(logits: torch.Tensor) -> torch.Tensor:
 
     Source: CLIP4Clip, equations 8 to 10; official ``CrossEn``.
     """
+    if len(logits) == 1:
+        warn_of_lone_sample()
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
@@ -67,6 +73,8 @@ class VideoTextLoss(nn.Module):
     Raises:
         ValueError: another ``gather``.
     """
+
+    compares_samples = True  # for mmclip.ContrastiveBatchHook
 
     def __init__(self, *, gather: str = 'exact', loss_weight: float = 1.0) -> None:
         super().__init__()

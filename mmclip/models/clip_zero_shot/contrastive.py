@@ -1,5 +1,6 @@
 """Training of a CLIP from pairs of pictures and texts."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from mmclip.models.clip_zero_shot.classifier import clip_data_preprocessor
+from mmclip.models.common.cached_gradients import in_chunks
 from mmclip.models.common.causal_text import encode_tokens
 from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
 from mmclip.models.common.contrastive_loss import MAX_LOG_SCALE
@@ -28,6 +30,8 @@ class CLIPContrastive(BaseModel):
         model: open_clip name, ``'mini_clip'``, path of a model json, or such a dict.
         pretrained: Weights to start from: open_clip tag, local file or folder, or None.
         loss: Config of the loss.
+        chunk_size: Pairs that go through the towers at a time, for large batches in little memory
+            (:func:`mmclip.models.common.cached_gradients.in_chunks`); None: all.
         temperature: Initial temperature (the reciprocal of the scale); None keeps the model's own.
         data_preprocessor: None takes the CLIP's own mean and std.
 
@@ -35,18 +39,24 @@ class CLIPContrastive(BaseModel):
         ValueError: unknown model, or a temperature below 0.01.
     """
 
+    # For mmclip.ContrastiveBatchHook.
+    compares_samples = True
+    chunk_hint = 'model.chunk_size (pairs at a time)'
+
     def __init__(
         self,
         *,
         model: str | dict,
         pretrained: str | None = None,
         loss: dict | None = None,
+        chunk_size: int | None = None,
         temperature: float | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor or clip_data_preprocessor(model, pretrained))
         self.clip = build_clip(model, pretrained)
         self.tokenizer = clip_tokenizer(model)
+        self.chunk_size = chunk_size
         self.loss = MODELS.build(loss or dict(type='mmclip.ContrastiveLoss'))
         if temperature is not None:
             if temperature < 0.01:
@@ -55,12 +65,14 @@ class CLIPContrastive(BaseModel):
 
     def encode_images(self, inputs: torch.Tensor) -> torch.Tensor:
         """(N, 3, S, S) normalised pictures -> (N, D) L2-normalised features."""
-        return F.normalize(self.clip.encode_image(inputs), dim=-1)
+        features = in_chunks(self.clip.encode_image, inputs, self.chunk_size)
+        return F.normalize(features, dim=-1)
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """N texts -> (N, D) L2-normalised features."""
         ids = self.tokenizer(list(texts)).to(self.clip.logit_scale.device)
-        return F.normalize(encode_tokens(self.clip, ids), dim=-1)
+        encode = functools.partial(encode_tokens, self.clip)
+        return F.normalize(in_chunks(encode, ids, self.chunk_size), dim=-1)
 
     def forward(
         self,

@@ -36,16 +36,17 @@ def in_chunks(
         chunk_size: Samples at a time; None for all at once.
 
     Raises:
-        ValueError: ``chunk_size`` is not positive; the function is a module with batch norm that
-            is training.
+        ValueError: ``chunk_size`` is not positive; the function is a module, or a method of one,
+            with batch norm that is training.
     """
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f'chunk_size: {chunk_size}; allowed are positive numbers and None')
     if chunk_size is None or len(inputs) <= chunk_size:
         return function(inputs)
-    if isinstance(function, nn.Module):
+    module = getattr(function, '__self__', function)  # of a method
+    if isinstance(module, nn.Module):
         mixing = [
-            name for name, m in function.named_modules() if isinstance(m, _BatchNorm) and m.training
+            name for name, m in module.named_modules() if isinstance(m, _BatchNorm) and m.training
         ]
         if mixing:
             raise ValueError(

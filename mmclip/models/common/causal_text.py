@@ -94,7 +94,8 @@ def _attend(
     for job, mask, *rows in parts:
         q, k, v = (t.view(len(job.ids), -1, heads, width // heads).transpose(1, 2) for t in rows)
         if keep:
-            states.setdefault(job.ids.shape[1], []).append((k, v))
+            # Under tracing a size is a tensor, which is no key.
+            states.setdefault(int(job.ids.shape[1]), []).append((k, v))
         if job.start:
             before = states[job.start][index]
             k, v = torch.cat([before[0][job.owner], k], 2), torch.cat([before[1][job.owner], v], 2)

@@ -5,6 +5,7 @@ import math
 import torch
 
 HEAD_WIDTH = 64  # of every released model
+EPS = 1e-5  # of layer norms, in open_clip unless it is told
 
 
 def _count(state: dict[str, torch.Tensor], prefix: str) -> int:
@@ -89,12 +90,31 @@ def clip_config_of(
     )
 
 
+def _norm(part: dict) -> dict:
+    eps = part.get('layer_norm_eps', EPS)
+    return {} if eps == EPS else dict(norm_kwargs=dict(eps=eps))
+
+
+def _quick_gelu(vision: dict, text: dict) -> bool:
+    """The activation, which is one for both towers in open_clip."""
+    kinds = [part.get('hidden_act', 'quick_gelu') for part in (vision, text)]
+    if kinds[0] != kinds[1] or kinds[0] not in ('quick_gelu', 'gelu'):
+        raise ValueError(
+            f'hidden_act: {kinds[0]!r} in vision_config and {kinds[1]!r} in text_config; open_clip '
+            "has 'quick_gelu' or 'gelu', the same in both towers"
+        )
+    return kinds[0] == 'quick_gelu'
+
+
 def clip_config_of_hugging_face(config: dict) -> dict:
     """open_clip's architecture dict for the ``config.json`` of a Hugging Face ``CLIPModel``.
 
     Args:
         config: With ``vision_config``, ``text_config`` and ``projection_dim``; what it leaves out
             has the values of ViT-B/32, as in transformers.
+
+    Raises:
+        ValueError: an activation that open_clip does not have, or not in one tower alone.
     """
     vision, text = config.get('vision_config') or {}, config.get('text_config') or {}
     width = vision.get('hidden_size', 768)
@@ -106,6 +126,7 @@ def clip_config_of_hugging_face(config: dict) -> dict:
         heads=text.get('num_attention_heads', 8),
         layers=text.get('num_hidden_layers', 12),
         mlp_ratio=text.get('intermediate_size', 2048) / text_width,
+        **_norm(text),
     )
     # transformers reads the highest id where a config has the old default 2, else the first end id.
     if (end := text.get('eos_token_id', 49407)) != 2:
@@ -119,7 +140,8 @@ def clip_config_of_hugging_face(config: dict) -> dict:
             mlp_ratio=vision.get('intermediate_size', 3072) / width,
             patch_size=vision.get('patch_size', 32),
             image_size=vision.get('image_size', 224),
+            **_norm(vision),
         ),
         text_cfg=text_cfg,
-        quick_gelu=vision.get('hidden_act', 'quick_gelu') == 'quick_gelu',
+        quick_gelu=_quick_gelu(vision, text),
     )

@@ -20,6 +20,7 @@ from torch import nn
 from mmclip.checkpoint import read_state_dict
 from mmclip.io.parsing import parsing, read_json
 from mmclip.models.common import mini_resnet  # noqa: F401  registers the mini CLIP's trunk in timm
+from mmclip.models.common.clip_config_of import EPS, clip_config_of_hugging_face
 from mmclip.models.common.clip_layouts import is_hugging_face, is_openai, to_open_clip
 from mmclip.models.common.clip_options import check_clip_options, trusted_config, without_code
 
@@ -188,7 +189,7 @@ def build_clip(model: str | dict, pretrained: str | None = None) -> nn.Module:
             trusted_config(name, 'model: text_cfg.hf_model_name')
         return open_clip.create_model(model, pretrained, force_quick_gelu=quick_gelu).eval()
     state = read_state_dict(path)
-    quick_gelu = is_openai(state) or (is_hugging_face(state) and _hf_quick_gelu(path))
+    quick_gelu = is_openai(state) or (is_hugging_face(state) and _hf_quick_gelu(path, config))
     if quick_gelu and not config.get('quick_gelu', False):
         print_log(f'{path} was trained with QuickGELU, which is used', 'current')
     built = _create(config, quick_gelu)
@@ -196,13 +197,32 @@ def build_clip(model: str | dict, pretrained: str | None = None) -> nn.Module:
     return built.eval()
 
 
-def _hf_quick_gelu(path: Path) -> bool:
-    """Whether the ``config.json`` beside Hugging Face weights names QuickGELU."""
-    config = path.with_name('config.json')
-    if not config.is_file():
+def _hf_quick_gelu(path: Path, model: dict) -> bool:
+    """Whether the ``config.json`` beside Hugging Face weights names QuickGELU.
+
+    Raises:
+        ValueError: it has what open_clip, or the model that is to take the weights, has not.
+    """
+    file = path.with_name('config.json')
+    if not file.is_file():
         return False
-    vision = read_json(config, f'pretrained: {config}', kind=dict).get('vision_config') or {}
-    return vision.get('hidden_act', 'quick_gelu') == 'quick_gelu'
+    content = read_json(file, f'pretrained: {file}', kind=dict)
+    try:
+        theirs = clip_config_of_hugging_face(content)
+    except ValueError as error:
+        raise ValueError(f'pretrained: {file}: {error}') from error
+    for tower in ('vision_cfg', 'text_cfg'):
+        wanted, eps = (
+            (config[tower].get('norm_kwargs') or {}).get('eps', EPS) for config in (theirs, model)
+        )
+        if eps != wanted:
+            raise ValueError(
+                f'pretrained: {file} has layer_norm_eps={wanted}, the model {eps}; give it '
+                f'{tower}.norm_kwargs=dict(eps={wanted})'
+            )
+    if model.get('quick_gelu', False) and not theirs['quick_gelu']:
+        raise ValueError(f"pretrained: {file} has hidden_act='gelu', the model quick_gelu=True")
+    return theirs['quick_gelu']
 
 
 def _load(built: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

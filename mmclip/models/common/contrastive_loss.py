@@ -1,10 +1,13 @@
 """The contrastive loss of CLIP, over the pairs of all processes."""
 
+import functools
+import logging
 import math
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import nn
 
 from mmclip.registry import MODELS
@@ -43,6 +46,18 @@ def gather_features(features: torch.Tensor) -> tuple[torch.Tensor, int]:
     return _Gather.apply(features), dist.get_rank() * len(features)
 
 
+@functools.cache
+def warn_of_lone_sample() -> None:
+    """Say, once, that a contrastive loss has a batch in which there is nothing to compare."""
+    print_log(
+        'a batch of one sample: its contrastive loss is 0 and teaches nothing; set '
+        'train_dataloader.batch_size to 2 or more, and train_dataloader.drop_last=True if only '
+        'the last batch of an epoch is too small',
+        'current',
+        logging.WARNING,
+    )
+
+
 def contrastive_loss(
     image_features: torch.Tensor, text_features: torch.Tensor, logit_scale: torch.Tensor
 ) -> torch.Tensor:
@@ -77,6 +92,8 @@ def contrastive_loss(
     with torch.autocast(image_features.device.type, enabled=False):
         all_images, start = gather_features(image_features)
         all_texts, _ = gather_features(text_features)
+        if len(all_texts) == 1:
+            warn_of_lone_sample()
         own = torch.arange(start, start + len(image_features), device=image_features.device)
         to_texts = F.cross_entropy(scale * image_features @ all_texts.T, own)
         to_images = F.cross_entropy(scale * text_features @ all_images.T, own)
@@ -94,6 +111,8 @@ class ContrastiveLoss(nn.Module):
     Args:
         loss_weight: Factor of the loss.
     """
+
+    compares_samples = True  # for mmclip.ContrastiveBatchHook
 
     def __init__(self, *, loss_weight: float = 1.0) -> None:
         super().__init__()

@@ -152,10 +152,14 @@ def listed_words(
     return spans
 
 
+def _tagged(caption: str, kind: str) -> list[str]:
+    return KINDS[kind](*tag(caption))
+
+
 def noun_finder(
     source: str | Sequence[str] = 'auto', kind: str = 'noun', max_words: int = 1
 ) -> Callable[[str], list[str]]:
-    """A function from a caption to the nouns or noun phrases in it.
+    """A function from a caption to the nouns or noun phrases in it, which pickles.
 
     Args:
         source: ``'nltk'``, ``'word_list'`` (the package's own), a list of words, or ``'auto'``:
@@ -173,7 +177,7 @@ def noun_finder(
         source = 'nltk' if has_tagger() else 'word_list'
     if source == 'nltk':
         tag('')  # what is missing is said now
-        return lambda caption: KINDS[kind](*tag(caption))
+        return partial(_tagged, kind=kind)
     if isinstance(source, str) and source != 'word_list':
         raise ValueError(f"source: {source!r}; allowed are 'auto', 'nltk', 'word_list' or a list")
     if max_words < 1:
@@ -181,7 +185,7 @@ def noun_finder(
     if kind != 'noun':
         raise ValueError(f"kind: {kind!r} needs source='nltk': {DATA_STEP}")
     words = None if source == 'word_list' else frozenset(word.lower() for word in source)
-    return lambda caption: listed_words(caption, words, max_words)
+    return partial(listed_words, words=words, max_words=max_words)
 
 
 def prompt_texts(

@@ -212,7 +212,8 @@ class TextEmbeddingClassifier(BaseModule):
     ) -> None:
         rows, names = (state_dict.get(prefix + key) for key in ('embeddings', 'names'))
         if rows is not None and names is not None and rows.shape[1:] == self.embeddings.shape[1:]:
-            if len(rows):  # none in a checkpoint that was saved before any class was given
+            # Without rows nothing was given; zeros are of a model that was built and not filled.
+            if rows.any():
                 stored = Vocabulary(_from_bytes(names), normalise_rows(rows.cpu()))
                 self._words = stored
                 self._filled = False

@@ -11,6 +11,7 @@ from mmclip.models.common.phrases import DATA_STEP, has_tagger, tag, word_list
 
 Span = tuple[int, int]
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+QUOTE = re.compile(r"""``|''|\"""")  # NLTK writes each of them as `` or ''
 # One letter per tag: determiner, adjective, noun, anything else.
 KINDS = (('DT', 'd'), ('JJ', 'a'), ('NN', 'n'))
 GRAMMAR = re.compile(r'd?a*n+')
@@ -29,18 +30,19 @@ def grammar_spans(caption: str, words: Sequence[str], tags: Sequence[str]) -> li
 
     Args:
         caption: The text that was tagged.
-        words, tags: Its tokens with Penn Treebank tags. Tokens that are not in the caption
-            literally (quotation marks) are passed over.
+        words, tags: Its tokens with Penn Treebank tags. Tokens that are not in the caption are
+            passed over.
     """
     places, kinds, start = [], '', 0
     lower = lowered(caption)
     for word, name in zip(words, tags, strict=True):
-        at = lower.find(lowered(word), start)
-        if at < 0:
+        literal = QUOTE if QUOTE.fullmatch(word) else re.compile(re.escape(lowered(word)))
+        found = literal.search(lower, start)
+        if found is None:
             kinds, places = kinds + '.', [*places, (start, start)]
             continue
-        start = at + len(word)
-        places.append((at, start))
+        start = found.end()
+        places.append(found.span())
         kinds += next((kind for prefix, kind in KINDS if name.startswith(prefix)), '.')
     return [(places[m.start()][0], places[m.end() - 1][1]) for m in GRAMMAR.finditer(kinds)]
 

@@ -96,6 +96,8 @@ class InterImageRegionWordLoss(BaseModule):
         ValueError: an unknown choice; numbers out of range.
     """
 
+    compares_samples = True  # for mmclip.ContrastiveBatchHook
+
     def __init__(
         self,
         *,

@@ -99,6 +99,7 @@ def box_features(
         (B, C, H, W), B tensors (R, 4) -> B tensors (R, C).
     """
     counts = [len(rows) for rows in boxes]
+    features = features.float()  # half precision would move the boxes
     index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     rois = torch.cat([index[:, None].to(features), torch.cat(list(boxes)).to(features)], 1)
     if not len(rois):

@@ -37,6 +37,9 @@ class Projector(nn.Module):
         hidden: 4096 in the official models.
         out_dim: D.
         norm_cfg: The batch norm, e.g. ``dict(type='SyncBN')``.
+
+    Raises:
+        ValueError: one row in training, of which there is no variance.
     """
 
     def __init__(self, in_dim: int, hidden: int, out_dim: int, norm_cfg: dict) -> None:
@@ -47,7 +50,17 @@ class Projector(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = self.fc1(x.flatten(0, -2))
-        return self.fc2(F.relu(self.bn(rows))).unflatten(0, x.shape[:-1])
+        try:
+            normed = self.bn(rows)
+        except ValueError as error:
+            if len(rows) > 1:
+                raise
+            raise ValueError(
+                'a batch of one picture: batch norm has nothing to average over and a contrastive '
+                'loss nothing to compare; set train_dataloader.batch_size to 2 or more (per '
+                'process), and train_dataloader.drop_last=True if the last batch is too small'
+            ) from error
+        return self.fc2(F.relu(normed)).unflatten(0, x.shape[:-1])
 
 
 def build_text_tower(
@@ -151,7 +164,11 @@ class GroupViTHead(BaseModule):
         self.prompts = prompts
         self.class_names = names_at_build(classes)
         self._embeddings: torch.Tensor | None = None
-        self.register_load_state_dict_post_hook(lambda module, _: module.forget())
+        self.register_load_state_dict_post_hook(GroupViTHead._loaded)
+
+    @staticmethod
+    def _loaded(module: 'GroupViTHead', incompatible: Any) -> None:
+        module.forget()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         # Transformers' layout has no second scale, and testing reads the first only.

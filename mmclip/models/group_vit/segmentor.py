@@ -34,7 +34,7 @@ class GroupViTSegmentor(EncoderDecoder):
         kwargs: The host's.
     """
 
-    # What mmclip.ContrastiveBatchHook asks for: samples of a batch are compared with each other.
+    # For mmclip.ContrastiveBatchHook.
     compares_samples = True
     chunk_hint = 'model.train_cfg.chunk_size (pictures) and model.decode_head.chunk_size (texts)'
 

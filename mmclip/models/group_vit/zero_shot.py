@@ -62,7 +62,7 @@ def group_scores(
     """
     affinity = logit_scale * groups @ embeddings.T
     chosen = (pooled @ embeddings.T).topk(min(top_classes, len(embeddings)), 1).indices
-    absent = torch.ones_like(affinity[:, 0], dtype=torch.bool).scatter_(1, chosen, False)
+    absent = torch.ones_like(affinity[:, 0], dtype=torch.bool).scatter_(1, chosen, 0)
     present = affinity.masked_fill(absent[:, None], float('-inf'))
     return present.softmax(2) * affinity.softmax(2)
 

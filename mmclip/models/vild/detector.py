@@ -94,6 +94,22 @@ class ViLD(TwoStageDetector):
         for classifier in classifiers_of(self):
             classifier.bake_vocabulary()
 
+    def _forward(
+        self, batch_inputs: torch.Tensor, batch_data_samples: SampleList | None = None
+    ) -> tuple:
+        """Raw outputs, the host's.
+
+        Raises:
+            ValueError: without samples, which say how large the pictures are.
+        """
+        if batch_data_samples is None:
+            raise ValueError(
+                'data_samples: the raw outputs of a two-stage detector need them, as they tell the '
+                "size of each picture; to count operations use mmdet's get_flops.py, or "
+                'model.forward = functools.partial(model.forward, data_samples=...)'
+            )
+        return super()._forward(batch_inputs, batch_data_samples)
+
     def extract_feat(self, batch_inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Feature maps of all levels.
 

@@ -169,3 +169,24 @@ def test_trains_on_miniworld_and_goes_on_as_if_it_had_not_stopped(tmp_path):
     assert [key for key in whole if not torch.equal(whole[key], resumed[key])] == []
     started = read_state_dict(tmp_path / 'whole' / 'iter_2.pth')
     assert not torch.equal(started['clip.text_projection'], whole['clip.text_projection'])
+
+
+def test_chunks_have_the_gradients_of_the_whole_batch(model):
+    texts = ['a star', 'two red stars', 'a moon', '', 'the sun']
+    images = torch.randn(5, 3, 32, 32)
+
+    def gradients(chunk_size):
+        model.zero_grad()
+        model.chunk_size = chunk_size
+        loss = model(images, samples(texts), mode='loss')['loss_contrastive']
+        loss.backward()
+        return loss, *(p.grad for p in model.parameters())
+
+    for whole, parts in zip(gradients(None), gradients(2), strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-4, atol=2e-5)
+
+
+def test_chunks_of_a_tower_with_batch_norms_are_refused():
+    model = CLIPContrastive(model='mini_clip', chunk_size=1).train()
+    with pytest.raises(ValueError, match='is a batch norm, which needs the whole batch'):
+        model(torch.randn(2, 3, 64, 64), samples(['a', 'b']), mode='loss')

@@ -165,7 +165,7 @@ def test_open_clip_checkpoints(wrap, tmp_path):
         assert torch.equal(ours, theirs)
 
 
-def hugging_face(folder, act: str) -> transformers.CLIPModel:
+def hugging_face(folder, act: str, vision=(), text=()) -> transformers.CLIPModel:
     torch.manual_seed(5)
     common = dict(num_hidden_layers=2, hidden_act=act)
     config = transformers.CLIPConfig(
@@ -179,7 +179,8 @@ def hugging_face(folder, act: str) -> transformers.CLIPModel:
             eos_token_id=63,
             bos_token_id=62,
             pad_token_id=0,
-        ),
+        )
+        | dict(text),
         vision_config=dict(
             common,
             hidden_size=32,
@@ -187,7 +188,8 @@ def hugging_face(folder, act: str) -> transformers.CLIPModel:
             num_attention_heads=2,
             image_size=32,
             patch_size=8,
-        ),
+        )
+        | dict(vision),
         projection_dim=24,
     )
     model = transformers.CLIPModel(config).eval()
@@ -197,25 +199,62 @@ def hugging_face(folder, act: str) -> transformers.CLIPModel:
     return model
 
 
+def assert_same_features(ours: nn.Module, theirs: transformers.CLIPModel) -> None:
+    images, ids = inputs(VIT)
+    with torch.no_grad():
+        out = theirs(input_ids=ids, pixel_values=images)
+        pairs = (
+            (ours.encode_image(images, normalize=True), out.image_embeds),
+            (ours.encode_text(ids, normalize=True), out.text_embeds),
+        )
+    for mine, other in pairs:
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize('act', ['quick_gelu', 'gelu'])
 def test_hugging_face_folder(act, tmp_path):
     model = hugging_face(tmp_path, act)
     config = clip_config_of_hugging_face(json.loads((tmp_path / 'config.json').read_text()))
     assert config['quick_gelu'] is (act == 'quick_gelu')
+    assert 'norm_kwargs' not in config['vision_cfg'] | config['text_cfg']
     # The folder knows its activation even where the architecture dict does not.
     plain = {k: v for k, v in config.items() if k != 'quick_gelu'}
-    images, ids = inputs(VIT)
-    with torch.no_grad():
-        out = model(input_ids=ids, pixel_values=images)
     for architecture in (config, plain):
-        ours = build_clip(architecture, str(tmp_path))
-        with torch.no_grad():
-            pairs = (
-                (ours.encode_image(images, normalize=True), out.image_embeds),
-                (ours.encode_text(ids, normalize=True), out.text_embeds),
-            )
-        for mine, theirs in pairs:
-            torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
+        assert_same_features(build_clip(architecture, str(tmp_path)), model)
+
+
+def test_hugging_face_epsilon_of_layer_norms(tmp_path):
+    model = hugging_face(
+        tmp_path, 'gelu', vision=dict(layer_norm_eps=1e-2), text=dict(layer_norm_eps=3e-2)
+    )
+    config = clip_config_of_hugging_face(json.loads((tmp_path / 'config.json').read_text()))
+    assert_same_features(build_clip(config, str(tmp_path)), model)
+    del config['text_cfg']['norm_kwargs']
+    with pytest.raises(ValueError, match=r'config.json has layer_norm_eps=0.03.*text_cfg.norm_kwa'):
+        build_clip(config, str(tmp_path))
+
+
+@pytest.mark.parametrize('vision, text', [('gelu', 'quick_gelu'), ('gelu_new', 'gelu_new')])
+def test_hugging_face_activations_that_open_clip_has_not_are_refused(vision, text, tmp_path):
+    hugging_face(tmp_path, 'gelu')
+    file = tmp_path / 'config.json'
+    content = json.loads(file.read_text())
+    plain = clip_config_of_hugging_face(content)
+    content['vision_config']['hidden_act'] = vision
+    content['text_config']['hidden_act'] = text
+    told = f"hidden_act: '{vision}' in vision_config and '{text}' in text_config"
+    with pytest.raises(ValueError, match=told):
+        clip_config_of_hugging_face(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='config.json: ' + told):
+        build_clip(plain, str(tmp_path))
+
+
+def test_hugging_face_gelu_is_not_put_into_a_quick_gelu_model(tmp_path):
+    hugging_face(tmp_path, 'gelu')
+    config = clip_config_of_hugging_face(json.loads((tmp_path / 'config.json').read_text()))
+    with pytest.raises(ValueError, match="config.json has hidden_act='gelu', the model quick_gelu"):
+        build_clip({**config, 'quick_gelu': True}, str(tmp_path))
 
 
 def test_hugging_face_end_token_2_means_the_highest_id():

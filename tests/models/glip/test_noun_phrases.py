@@ -37,6 +37,17 @@ def test_tokens_that_are_not_in_the_caption_are_passed_over():
     assert said(caption, grammar_spans(caption, words, tags)) == ['car']
 
 
+def test_a_quotation_mark_is_not_looked_for_far_ahead():
+    caption = 'the "big" dog and a black cat on a 19\'\' screen'
+    words = "the `` big '' dog and a black cat on a 19 '' screen".split()
+    tags = "DT `` JJ '' NN CC DT JJ NN IN DT CD '' NN".split()
+    assert said(caption, grammar_spans(caption, words, tags)) == ['dog', 'a black cat', 'screen']
+    caption = "a ''red'' car by ``a bus``"
+    words = "a '' red '' car by `` a bus ``".split()
+    tags = "DT '' JJ '' NN IN `` DT NN ``".split()
+    assert said(caption, grammar_spans(caption, words, tags)) == ['car', 'a bus']
+
+
 def test_letters_whose_small_ones_are_two_move_nothing():
     caption = 'İstanbul İzmir: a red car'
     words, tags = [*lowered(caption).replace(':', ' :').split()], 'NN NN : DT JJ NN'.split()

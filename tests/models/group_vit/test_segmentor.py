@@ -270,3 +270,10 @@ def test_early_fusion_starts_as_nothing_and_then_reads_the_words(build):
     losses = fused.train()(**batch(), mode='loss')
     (losses['loss_contrastive'] + losses['loss_multi_label']).backward()
     assert fused.decode_head.early_fusion.gate.grad.abs() > 0
+
+
+def test_operations_are_counted(build):
+    from mmengine.analysis import get_model_complexity_info
+
+    counted = get_model_complexity_info(build(), (3, 32, 32), show_table=False, show_arch=False)
+    assert counted['flops'] > 0
