@@ -17,16 +17,19 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import spec_from_loader
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import HistoryBuffer
 
 from mmclip.import_hook import after_import
 from mmclip.safe_builders import Array, Kind, new_array, new_number
 from mmclip.safe_pickle import Stub
+from mmclip.whole_files import atomic_file
 
 _SCHEDULERS = 'mmengine.optim.scheduler.param_scheduler'
 _DRN = 'mmaction.models.localizers.drn'
@@ -195,6 +198,27 @@ def make_inputs_contiguous(module: ModuleType, name: str) -> None:
         return forward(ctx, *args, **kwargs)
 
     function.forward = staticmethod(contiguous_forward)
+
+
+def write_configs_whole() -> None:
+    """Make ``Config.dump`` write its file whole or not at all.
+
+    Symptom: an empty config in the work dir after a full disk or a SIGTERM while a run starts.
+    Cause: ``Config.dump`` opens the file and then formats the text for seconds.
+    Drop it when MMEngine writes to a temporary name.
+    """
+    if hasattr(Config.dump, '__wrapped__'):
+        return
+    plain = Config.dump
+
+    @functools.wraps(plain)
+    def dump(self: Config, file: str | Path | None = None) -> str | None:
+        if file is None:
+            return plain(self)
+        with atomic_file(file, keep_suffix=True) as partial:
+            plain(self, partial)
+
+    Config.dump = dump
 
 
 def end_process(status: int = 0) -> NoReturn:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmclip import compat, config_path
+from mmclip.engine import sigterm
 
 _BFLOAT16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
 # Hooks that a config of another project lacks: with them a run that is cut off loses nothing.
@@ -122,6 +124,7 @@ def start_processes(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Any:
     """MMEngine's ``Runner``, or what ``runner_type`` names."""
+    compat.write_configs_whole()
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
@@ -139,6 +142,9 @@ def run(main: Callable[[], None]) -> None:
             print(stop.code, file=sys.stderr)
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
+        if sigterm.received:  # e.g. of another rank, which has already left
+            traceback.print_exc()
+            sigterm.exit_at_once()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         raise
