@@ -145,13 +145,13 @@ def write_text(path: Path, text: str) -> None:
 
 def link(name: Path, target: Path) -> None:
     """Make ``name`` a link to ``target`` in the same folder, replacing an older link at once."""
-    partial = name.with_name(PARTIAL.format(name.name))
-    partial.unlink(missing_ok=True)
-    try:
-        partial.symlink_to(target.name)
-    except OSError:  # a file system without symbolic links
-        os.link(target, partial)
-    os.replace(partial, name)
+    with unfinished(name.with_name(PARTIAL.format(name.name))) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            partial.symlink_to(target.name)
+        except OSError:  # a file system without symbolic links
+            os.link(target, partial)
+        os.replace(partial, name)
 
 
 def link_folder(name: Path, target: Path) -> None:

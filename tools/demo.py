@@ -20,6 +20,7 @@ from mmclip.models.common.class_names import class_names, known_vocabularies
 from mmclip.visualization import montage
 from mmclip.visualization.group_maps import draw_groups
 from mmclip.visualization.word_masks import words_in
+from mmclip.whole_files import write_image
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -135,10 +136,8 @@ def run(args: argparse.Namespace) -> None:
             print(f'{target}: its groups')
     if args.montage:
         target = Path(args.montage)
-        target.parent.mkdir(parents=True, exist_ok=True)
         joined = montage([cv2.imread(sample.drawn) for sample in results], columns=args.columns)
-        if not cv2.imwrite(str(target), joined):
-            raise ValueError(f'--montage {args.montage}: cannot be written')
+        write_image(target, joined)
         print(f'{target}: all of them')
 
 

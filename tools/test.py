@@ -5,6 +5,7 @@ The metrics go to WORK_DIR/<time>/<time>.json.
 """
 
 import argparse
+import contextlib
 import inspect
 import os
 from pathlib import Path
@@ -15,7 +16,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.registry import HOOKS, init_default_scope
 
 from mmclip import whole_files
-from mmclip.engine import cli, preflight, resume_point
+from mmclip.engine import cli, preflight, resume_point, work_dir_lock
 from mmclip.engine.map_writer import MapWriter  # noqa: F401  registers it
 
 VISUALIZATION = {
@@ -162,9 +163,11 @@ def main() -> None:
         augment(cfg)
     aside: Any = write_predictions(cfg, Path(args.out)) if args.out else None
     cli.start_processes(cfg)
-    cli.build_runner(cfg).test()
-    if aside:
-        finish_predictions(aside, Path(args.out))
+    first = work_dir_lock.is_first_process(args.launcher)
+    with whole_files.unfinished(aside) if aside and first else contextlib.nullcontext():
+        cli.build_runner(cfg).test()
+        if aside:
+            finish_predictions(aside, Path(args.out))
 
 
 if __name__ == '__main__':
