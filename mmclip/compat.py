@@ -200,8 +200,8 @@ def make_inputs_contiguous(module: ModuleType, name: str) -> None:
     function.forward = staticmethod(contiguous_forward)
 
 
-def write_configs_whole() -> None:
-    """Make ``Config.dump`` write its file whole or not at all.
+def write_configs_atomically() -> None:
+    """Make ``Config.dump`` atomic.
 
     Symptom: an empty config in the work dir after a full disk or a SIGTERM while a run starts.
     Cause: ``Config.dump`` opens the file and then formats the text for seconds.

@@ -56,7 +56,7 @@ def test_configs_are_dumped_whole(tmp_path, small_disk):
 
     from mmclip import compat
 
-    compat.write_configs_whole()
+    compat.write_configs_atomically()
     path = tmp_path / 'config.py'
     Config(dict(a=1)).dump(path)
     assert Config.fromfile(path).a == 1

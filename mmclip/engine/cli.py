@@ -124,7 +124,7 @@ def start_processes(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Any:
     """MMEngine's ``Runner``, or what ``runner_type`` names."""
-    compat.write_configs_whole()
+    compat.write_configs_atomically()
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
