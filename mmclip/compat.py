@@ -31,6 +31,7 @@ from mmclip.host_inferencers import keep_image_loader, keep_video_reader
 from mmclip.import_hook import after_import
 from mmclip.safe_builders import ONE_CYCLE, Array, Kind, new_array, new_number
 from mmclip.safe_pickle import Stub
+from mmclip.whole_files import atomic_file
 
 _DRN = 'mmaction.models.localizers.drn'
 _EXTRACTORS = 'mmdet.models.roi_heads.roi_extractors'
@@ -308,6 +309,27 @@ def drop_options_of_workers(module: ModuleType, name: str) -> None:
         return build(dataloader, *args, **kwargs)
 
     runner.build_dataloader = staticmethod(build_dataloader)
+
+
+def write_configs_atomically() -> None:
+    """Make ``Config.dump`` atomic.
+
+    Symptom: an empty config in the work dir after a full disk or a SIGTERM while a run starts.
+    Cause: ``Config.dump`` opens the file and then formats the text for seconds.
+    Drop it when MMEngine writes to a temporary name.
+    """
+    if hasattr(Config.dump, '__wrapped__'):
+        return
+    plain = Config.dump
+
+    @functools.wraps(plain)
+    def dump(self: Config, file: str | Path | None = None) -> str | None:
+        if file is None:
+            return plain(self)
+        with atomic_file(file, keep_suffix=True) as partial:
+            plain(self, partial)
+
+    Config.dump = dump
 
 
 def end_process(status: int = 0) -> NoReturn:

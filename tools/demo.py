@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 from mmengine.structures import BaseDataElement
 
 from mmclip import user_errors
@@ -21,6 +20,7 @@ from mmclip.models.common.class_names import class_names, known_vocabularies
 from mmclip.visualization import montage
 from mmclip.visualization.group_maps import draw_groups
 from mmclip.visualization.word_masks import words_in
+from mmclip.whole_files import write_image
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -144,11 +144,8 @@ def run(args: argparse.Namespace) -> None:
             print(f'{target}: its groups')
     if args.montage:
         target = Path(args.montage)
-        target.parent.mkdir(parents=True, exist_ok=True)
         drawn = [read_picture(Path(sample.drawn)) for sample in results]
-        joined = montage(drawn, columns=args.columns)
-        if not cv2.imwrite(str(target), joined):
-            raise ValueError(f'--montage {args.montage}: cannot be written')
+        write_image(target, montage(drawn, columns=args.columns))
         print(f'{target}: all of them')
 
 

@@ -221,7 +221,7 @@ class Table:
             )
             if out and record.is_file() and record.read_text() != key:
                 shutil.rmtree(out, ignore_errors=True)
-            record.write_text(key)
+            write_text(record, key)
             words = [str(word) for pair in arguments.items() for word in pair]
             call(step['tool'], words, {}, folder / f'{name}.log')
         self.prepared.add(name)
@@ -245,7 +245,7 @@ class Table:
                     return True
                 # The same config goes on where it was cut off; another one starts anew.
                 resume = ['--resume'] if known.get('config') == key else []
-                record.write_text(json.dumps(dict(config=key)))
+                write_text(record, json.dumps(dict(config=key)))
                 if run.prepare is not None and not self.prepare(run.prepare):
                     return False
                 print(f'train {name}, seed {own} -> {folder}', flush=True)
@@ -253,7 +253,7 @@ class Table:
                 arguments = [config_path(run.config), '--work-dir', str(folder), *resume]
                 call('train.py', list(map(str, arguments)), options, folder / 'train.log')
                 seconds = time.perf_counter() - start
-                record.write_text(json.dumps(dict(config=key, seconds=round(seconds))))
+                write_text(record, json.dumps(dict(config=key, seconds=round(seconds))))
                 print(f'  {seconds / 60:.1f} minutes', flush=True)
         except Timeout:
             print(f'train {name}, seed {own}: another process is at it', flush=True)

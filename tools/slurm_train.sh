@@ -3,7 +3,7 @@
 #   GPUS=16 GPUS_PER_NODE=8 bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options of tools/train.py]
 # CPUS_PER_TASK and SRUN_ARGS (e.g. '--signal=TERM@120') reach srun; GPUS_PER_NODE=0 asks for none.
 # When one process ends, the others have a minute: a preempted job leaves with 75, not killed.
-# Ends with 75 if the job was preempted and saved a checkpoint: start it again with --resume.
+# Ends with 75 if the job was preempted: start it again with --resume.
 set -eu
 if [ $# -lt 4 ]; then
     sed -n '2,5p' "$0" >&2

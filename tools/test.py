@@ -6,6 +6,7 @@ model is one, and leaves no metrics), 2 wrong options.
 """
 
 import argparse
+import contextlib
 import inspect
 import os
 from pathlib import Path
@@ -16,7 +17,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.registry import HOOKS, init_default_scope
 
 from mmclip import whole_files
-from mmclip.engine import cli, preflight
+from mmclip.engine import cli, preflight, work_dir_lock
 from mmclip.engine.map_writer import MapWriter  # noqa: F401  registers it
 
 VISUALIZATION = {
@@ -159,9 +160,11 @@ def main() -> None:
         augment(cfg)
     aside: Any = write_predictions(cfg, Path(args.out)) if args.out else None
     cli.start_processes(cfg)
-    cli.build_runner(cfg).test()
-    if aside:
-        finish_predictions(aside, Path(args.out))
+    first = work_dir_lock.is_first_process(args.launcher)
+    with whole_files.unfinished(aside) if aside and first else contextlib.nullcontext():
+        cli.build_runner(cfg).test()
+        if aside:
+            finish_predictions(aside, Path(args.out))
 
 
 if __name__ == '__main__':

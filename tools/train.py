@@ -2,13 +2,35 @@
 
 The options are OpenMMLab's; CONFIG is a file or a name of mmclip's configs (vild/vild_r50_lvis.py).
 A run that was cut off goes on with --resume (docs/en/guides/running.md). Exit codes: 0 done,
-1 error, 2 wrong options, 75 stopped by SIGTERM after a checkpoint was saved.
+1 error, 2 wrong options, 75 stopped by SIGTERM: start it again with --resume.
 """
 
+# ruff: noqa: E402
+import atexit
+import os
+import signal
+
+
+def leave(number: int, frame: object) -> None:
+    """Exit with 75: nothing has begun yet. The imports take seconds, SIGTERM must not wait."""
+    try:
+        with open(os.environ['MMCLIP_EXIT_CODE_FILE'], 'w') as stream:
+            stream.write('75')
+    except (KeyError, OSError):
+        pass
+    os._exit(75)
+
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGTERM, leave)
+    # Registered first, called last: what has ended by then is not to be started again.
+    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+
 import argparse
+import contextlib
 from pathlib import Path
 
-from mmclip.engine import cli, preflight, resume_point
+from mmclip.engine import cli, preflight, resume_point, sigterm, work_dir_lock
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,6 +72,13 @@ def set_start(cfg, resume: str | None) -> None:
         cfg.load_from = str(found)
 
 
+def hold_work_dir(cfg, stack: contextlib.ExitStack) -> None:
+    """Let no other run use the work dir, and free the space of half-written checkpoints in it."""
+    if work_dir_lock.is_first_process(cfg.launcher):
+        stack.enter_context(work_dir_lock.held(Path(cfg.work_dir)))
+        resume_point.remove_partial(Path(cfg.work_dir))
+
+
 def main() -> None:
     args = parse_args()
     cfg = cli.read_config(args)
@@ -68,17 +97,25 @@ def main() -> None:
                 'is; add --cfg-options auto_scale_lr.base_batch_size=16'
             )
         cfg.auto_scale_lr.enable = True
-    try:
-        set_start(cfg, args.resume)
-        cli.check_checkpoint(cfg, must_exist=bool(cfg.get('resume')))
-        preflight.check(cfg, train=True)
-    except (FileNotFoundError, ValueError) as error:
-        raise cli.UserError(error) from None
-    cli.use_safe_hooks(cfg)
-    cli.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
-    cli.start_processes(cfg)
-    cli.build_runner(cfg).train()
+    with contextlib.ExitStack() as stack:
+        try:
+            # A work dir that is not there yet is not made for a run that cannot start.
+            there = Path(cfg.work_dir).is_dir()
+            if there:
+                hold_work_dir(cfg, stack)
+            set_start(cfg, args.resume)
+            cli.check_checkpoint(cfg, must_exist=bool(cfg.get('resume')))
+            preflight.check(cfg, train=True)
+            if not there:
+                hold_work_dir(cfg, stack)
+        except (FileNotFoundError, ValueError) as error:
+            raise cli.UserError(error) from None
+        cli.use_safe_hooks(cfg)
+        cli.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
+        cli.start_processes(cfg)
+        cli.build_runner(cfg).train()
 
 
 if __name__ == '__main__':
+    sigterm.exit_from_now_on()
     cli.run(main)

@@ -23,6 +23,7 @@ from mmclip.engine.job_place import job_device
 from mmclip.models.common.class_names import class_names
 from mmclip.registry import INFERENCERS
 from mmclip.strict_loading import load_weights
+from mmclip.whole_files import atomic_file
 
 
 @dataclass(frozen=True)
@@ -194,14 +195,15 @@ class OpenVocabInferencer:
 
     def draw(self, image: np.ndarray, sample: BaseDataElement, target: Path) -> None:
         """Draws a result on its BGR picture and writes it to ``target``."""
-        self.visualizer.add_datasample(
-            target.stem,
-            image[:, :, ::-1],
-            sample,
-            draw_gt=False,
-            pred_score_thr=-1.0,  # `finish` has applied the caller's
-            out_file=str(target),
-        )
+        with atomic_file(target, keep_suffix=True) as partial:
+            self.visualizer.add_datasample(
+                target.stem,
+                image[:, :, ::-1],
+                sample,
+                draw_gt=False,
+                pred_score_thr=-1.0,  # `finish` has applied the caller's
+                out_file=str(partial),
+            )
         sample.set_metainfo(dict(drawn=str(target)))
 
     def _predict(

@@ -1,6 +1,7 @@
 """Checkpoints that are there whole or not at all."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 
 from mmclip import whole_files
+from mmclip.engine import resume_point
 from mmclip.engine.dataset_meta import one_meta
 from mmclip.registry import HOOKS
 
@@ -87,8 +89,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._kept = list(info.get('kept_checkpoints', map(self.filename_tmpl.format, ids)))
         self._local = isinstance(self.file_backend, LocalBackend)
         if self._local and is_main_process():
-            for partial in Path(self.out_dir).glob(whole_files.PARTIAL.format('*')):
-                whole_files.remove(partial)
+            resume_point.remove_partial(Path(self.out_dir))
         if runner._resume and 'last_ckpt' in info:
             path = self.file_backend.join_path(self.out_dir, Path(info['last_ckpt']).name)
             if self.file_backend.exists(path):
@@ -194,20 +195,28 @@ class AtomicCheckpointHook(CheckpointHook):
     def write(self, runner: Runner, name: str, *, meta: dict, **kwargs: Any) -> None:
         """Write one checkpoint of the run; called on all ranks."""
         kwargs.update(file_client_args=self.file_client_args, backend_args=self.backend_args)
-        partial = whole_files.PARTIAL.format(name) if self._local else name
         self._position = {key: meta[key] for key in ('epoch', 'iter')}
-        runner.save_checkpoint(self.out_dir, partial, meta=dict(meta), **kwargs)
-        self._position = {}
-        if not self._local:
-            return
-        partial, final = Path(self.out_dir, partial), Path(self.out_dir, name)
-        barrier()
-        if is_main_process():
-            whole_files.commit(partial, final)
-        barrier()
+        try:
+            if self._local:
+                self._write_atomic(runner, name, meta=dict(meta), **kwargs)
+            else:
+                runner.save_checkpoint(self.out_dir, name, meta=dict(meta), **kwargs)
+        finally:
+            self._position = {}
+
+    def _write_atomic(self, runner: Runner, name: str, **kwargs: Any) -> None:
+        final = Path(self.out_dir, name)
+        partial = final.with_name(whole_files.PARTIAL.format(name))
         first_of_node = os.environ.get('LOCAL_RANK') == '0'
-        if first_of_node and partial.exists():  # on a disk of the node's own
-            whole_files.commit(partial, final)
+        writes = is_main_process() or first_of_node
+        with whole_files.unfinished(partial) if writes else nullcontext():
+            runner.save_checkpoint(self.out_dir, partial.name, **kwargs)
+            barrier()
+            if is_main_process():
+                whole_files.commit(partial, final)
+            barrier()
+            if first_of_node and partial.exists():  # on a disk of the node's own
+                whole_files.commit(partial, final)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self.save_best:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmclip import compat, config_file
-from mmclip.engine import resume_point
+from mmclip.engine import resume_point, sigterm
 from mmclip.user_errors import UserError, explain
 
 _BFLOAT16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
@@ -175,6 +176,7 @@ def build_runner(cfg: Config) -> Any:
     Raises:
         UserError: settings that contradict each other.
     """
+    compat.write_configs_atomically()
     try:
         return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     except ValueError as error:
@@ -191,6 +193,9 @@ def run(main: Callable[[], None]) -> None:
             print(stop.code, file=sys.stderr)
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException as error:
+        if sigterm.received:  # e.g. of another rank, which has already left
+            traceback.print_exc()
+            sigterm.exit_at_once()
         told = explain(error)
         if told is None:
             if torch.distributed.is_initialized():

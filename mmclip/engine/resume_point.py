@@ -32,6 +32,12 @@ def _newest_first(work_dir: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
+def remove_partial(folder: Path) -> None:
+    """Remove what a run that was killed has left half-written; it may fill the disk."""
+    for partial in folder.glob(whole_files.PARTIAL.format('*')):
+        whole_files.remove(partial)
+
+
 def find(work_dir: Path) -> Path | None:
     """The newest checkpoint of a work dir, or None.
 

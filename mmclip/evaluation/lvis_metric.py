@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from mmclip.evaluation.result_shards import (
 )
 from mmclip.io.parsing import parsing
 from mmclip.registry import METRICS
+from mmclip.whole_files import atomic_file
 
 FIXED_AP_LIMIT = 10_000  # detections per class over the data set
 MASKS_AT_ONCE = 32
@@ -229,20 +229,14 @@ class OpenVocabLVISMetric(BaseMetric):
 
     def _write_results(self, folder: Path, categories: Categories, iou_type: str) -> None:
         target = Path(f'{self.outfile_prefix}.{iou_type}.json')
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_suffix('.tmp')
-        try:
-            with open(unfinished, 'w') as file:
-                separator = '['
-                for image in distinct_images(folder):
-                    keep = np.arange(len(image)) < self.max_dets
-                    for record in records_of(image, keep, categories.ids, iou_type):
-                        file.write(separator + json.dumps(record))
-                        separator = ',\n'
-                file.write('[]\n' if separator == '[' else ']\n')
-            os.replace(unfinished, target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with atomic_file(target) as partial, partial.open('w') as file:
+            separator = '['
+            for image in distinct_images(folder):
+                keep = np.arange(len(image)) < self.max_dets
+                for record in records_of(image, keep, categories.ids, iou_type):
+                    file.write(separator + json.dumps(record))
+                    separator = ',\n'
+            file.write('[]\n' if separator == '[' else ']\n')
         print_log(f'wrote {target}', logger='current')
 
     def _write_classes(self, table: PrecisionTable, categories: Categories, name: str) -> None:
@@ -250,7 +244,8 @@ class OpenVocabLVISMetric(BaseMetric):
             return
         columns = (categories.ids, categories.names, categories.splits)
         aps = (table.ap_per_category(), table.ap_per_category(iou=0.5))
-        with open(f'{self.outfile_prefix}.{name}.csv', 'w', newline='') as file:
+        path = f'{self.outfile_prefix}.{name}.csv'
+        with atomic_file(path) as partial, partial.open('w', newline='') as file:
             writer = csv.writer(file)
             writer.writerow(('id', 'name', 'split', 'AP', 'AP50'))
             writer.writerows(zip(*columns, *aps, strict=True))

@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.structures import BaseDataElement
 
 from mmclip.visualization.word_masks import paint
+from mmclip.whole_files import write_image
 
 
 def group_names(groups: np.ndarray, labels: np.ndarray, names: list[str]) -> list[str]:
@@ -47,6 +48,4 @@ def draw_groups(
     image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) if factor > 1 else image
     groups = groups.repeat(factor, axis=0).repeat(factor, axis=1)
     drawn = paint(np.ascontiguousarray(image[:, :, ::-1]), groups, names)
-    Path(out_file).parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(out_file), drawn[:, :, ::-1]):
-        raise ValueError(f'out_file: {out_file} cannot be written')
+    write_image(out_file, drawn[:, :, ::-1])

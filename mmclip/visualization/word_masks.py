@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmclip.registry import VISUALIZERS
 from mmclip.visualization.word_boxes import FONT, MAX_CHARACTERS, word_colour
+from mmclip.whole_files import write_image
 
 OPACITY = 0.5
 BACKGROUND_WORDS = ('background', 'other', 'others')  # left unpainted
@@ -123,5 +124,4 @@ class WordMaskVisualizer(Visualizer):
         drawn = paint(image, labels, data_sample.label_names, self.font)
         self.set_image(drawn)
         if out_file is not None:
-            Path(out_file).parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(out_file, drawn[:, :, ::-1])
+            write_image(out_file, drawn[:, :, ::-1])

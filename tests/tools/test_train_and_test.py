@@ -276,6 +276,42 @@ def test_dist_train_passes_the_exit_code_on_and_the_signal_down(tmp_path):
     assert 1 <= checkpoint(tmp_path / 'a/last.pth')['meta']['iter'] < 20
 
 
+def test_dist_train_that_is_stopped_before_a_process_has_started(tmp_path):
+    torchrun = tmp_path / 'torchrun'
+    torchrun.write_text('#!/bin/sh\ntouch started\nexec sleep 60\n')
+    torchrun.chmod(0o755)
+    process = subprocess.Popen(
+        ['bash', str(ROOT / 'tools/dist_train.sh'), 'config.py', '2'],
+        cwd=tmp_path,
+        env={**os.environ, 'PATH': f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'},
+    )
+    end = time.monotonic() + 60
+    while not (tmp_path / 'started').exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 75
+
+
+def test_a_test_that_fails_leaves_no_predictions(trained, tmp_path):
+    folder, config = trained
+    broken = tmp_path / 'config.py'
+    broken.write_text(
+        f'_base_ = {str(config)!r}\n'
+        'def _fill():\n'
+        '    from mmengine.evaluator import metric\n'
+        '    def dump(results, path):\n'
+        "        open(path, 'w').write('half')\n"
+        "        raise OSError(28, 'No space left on device', path)\n"
+        '    metric.dump = dump\n'
+        '_fill()\n'
+        'del _fill\n'
+    )
+    args = ('tools/test.py', broken, folder / 'a/last.pth', '--out', 'o.pkl', '--work-dir', 't')
+    output = run(*args, cwd=tmp_path, code=1)
+    assert 'No space left on device' in output
+    assert not list(tmp_path.glob('*.pkl')) and not list(tmp_path.glob('.*'))
+
+
 def test_maps_of_many_classes_are_written_whole(tmp_path):
     import cv2
 

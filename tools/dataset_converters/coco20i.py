@@ -30,7 +30,7 @@ from mmclip import user_errors
 from mmclip.checkpoint import read_checkpoint
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
-from mmclip.whole_files import link_folder, write_text
+from mmclip.whole_files import atomic_file, link_folder, write_text
 
 PARTS = {'trn': 'train2014', 'val': 'val2014'}
 
@@ -60,7 +60,8 @@ def write_masks(annotation_file: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for image in track(coco.loadImgs(coco.getImgIds()), out.name):
         name = Path(image['file_name']).with_suffix('.png').name
-        Image.fromarray(paint(coco, image, index_of)).save(out / name)
+        with atomic_file(out / name) as partial:
+            Image.fromarray(paint(coco, image, index_of)).save(partial, format='PNG')
 
 
 def official_lists(folder: Path, out: Path) -> None:

@@ -11,12 +11,11 @@ unlabelled too, is 0, the background: nothing is ignored. Files that are there a
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mmclip import user_errors
 from mmclip.datasets.transforms.segmentation import read_mask
-from mmclip.whole_files import PARTIAL, commit
+from mmclip.whole_files import write_image
 
 # COCO's ids run to 90, ten of them are not used.
 UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
@@ -70,9 +69,7 @@ def run(source: Path, destination: Path) -> tuple[int, int]:
             mask = convert(read_mask(str(path)))
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
-        partial = target.with_name(PARTIAL.format(target.name))
-        partial.write_bytes(cv2.imencode('.png', mask)[1].tobytes())
-        commit(partial, target)
+        write_image(target, mask)
         made += 1
     return made, len(paths) - made
 

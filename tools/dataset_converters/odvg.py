@@ -21,6 +21,7 @@ from mmclip.datasets.odvg_writers import (
     mdetr_records,
     write_lines,
 )
+from mmclip.whole_files import write_text
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         names, records = coco_records(options.source)
         count = write_lines(options.out, records)
         labels = options.out.with_name('label_map.json')
-        labels.write_text(json.dumps({str(i): name for i, name in enumerate(names)}, indent=1))
+        write_text(labels, json.dumps({str(i): name for i, name in enumerate(names)}, indent=1))
         print(f'{labels}: {len(names)} classes')
     elif options.kind == 'mdetr':
         count = write_lines(options.out, mdetr_records(options.source))

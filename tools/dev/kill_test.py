@@ -5,10 +5,15 @@ Trains a config once without interruption. Then trains it again, killed by SIGKI
 --resume. At the end the weights, the averaged weights and the optimizer's state must be the same in
 every bit. One process on the CPU (or on a GPU: --cfg-options randomness.deterministic=True).
 
+With --sigterm the whole process group gets SIGTERM instead, at moments drawn from the first line of
+tools/train.py to the end of the run: each must end with 75 (or 0, if the run had ended before).
+
     python tools/dev/kill_test.py --config configs/vild/vild_text_r18_mini.py --iters 30
+    python tools/dev/kill_test.py --iters 6 --kills 20 --sigterm --validate
 """
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -31,6 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--iters', type=int, default=30, help='iterations of the run')
     parser.add_argument('--interval', type=int, default=3, help='iterations between checkpoints')
     parser.add_argument('--kills', type=int, default=10)
+    parser.add_argument('--sigterm', action='store_true', help='SIGTERM instead of SIGKILL')
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     parser.add_argument('--validate', action='store_true', help='validate at the end too')
     parser.add_argument('--work-dir', default='work_dirs/kill_test')
@@ -89,6 +95,27 @@ def kill_in_write(process: subprocess.Popen, work_dir: Path, number: int) -> boo
     return False
 
 
+def hears(process: subprocess.Popen) -> bool:
+    """Whether it has a handler of SIGTERM, as from the first line of tools/train.py on."""
+    status = Path(f'/proc/{process.pid}/status').read_text()
+    caught = next(line for line in status.splitlines() if line.startswith('SigCgt'))
+    return bool(int(caught.split()[1], 16) >> signal.SIGTERM - 1 & 1)
+
+
+def terminate_at(process: subprocess.Popen, work_dir: Path, seconds: float) -> bool:
+    """SIGTERM after a time, checked for what it must leave; False if the run ended before."""
+    while process.poll() is None and not hears(process):
+        time.sleep(0.001)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+        return False
+    os.killpg(process.pid, signal.SIGTERM)
+    code, partial = process.wait(120), list(work_dir.glob('.*'))
+    if code not in (0, 75) or partial:
+        sys.exit(f'SIGTERM after {seconds:.1f} s: code {code}, left half-written: {partial}')
+    return code == 75
+
+
 def finish(process: subprocess.Popen, work_dir: Path) -> None:
     if process.wait():
         sys.exit(f'tools/train.py ended with {process.returncode}: {work_dir.with_suffix(".log")}')
@@ -145,10 +172,14 @@ def main() -> None:
     while killed < args.kills:
         before = saved(ours)
         process = start(args, ours)
-        if written == 0 or rng.random() < 0.3:
+        rest = starting + (args.iters - before) * each
+        if args.sigterm:
+            moment = rng.uniform(0, rest + 2 * each)  # validation and end included
+            done = terminate_at(process, ours, moment)
+        elif written == 0 or rng.random() < 0.3:
             done = kill_in_write(process, ours, rng.randint(1, 3))
         else:
-            done = kill_at(process, rng.uniform(0, starting + (args.iters - before) * each))
+            done = kill_at(process, rng.uniform(0, rest))
         if not done:
             finish(process, ours)
             if differences(ours / 'last.pth', reference / 'last.pth'):
@@ -159,11 +190,14 @@ def main() -> None:
         partial = [path.name for path in ours.glob('.*.pth.partial')]
         killed, written = killed + 1, written + bool(partial)
         how = f'while writing {partial[0]}' if partial else 'at a random moment'
+        if args.sigterm:
+            how = f'SIGTERM after {moment:.1f} s, code 75'
         print(f'kill {killed:2}: from iteration {before}, {how}; {saved(ours)} saved', flush=True)
     finish(start(args, ours), ours)
 
     wrong = differences(ours / 'last.pth', reference / 'last.pth')
-    print(f'{killed} kills, {written} of them while a checkpoint was being written')
+    written = f'{written} of them while a checkpoint was being written'
+    print(f'{killed} times SIGTERM, code 75' if args.sigterm else f'{killed} kills, {written}')
     if wrong:
         print(f'DIFFERENT in {len(wrong)} entries, e.g. {wrong[0]}')
         sys.exit(1)

@@ -31,6 +31,7 @@ from mmclip.datasets.mini_world import (
 )
 from mmclip.datasets.mini_world.world import World
 from mmclip.io.parsing import read_json
+from mmclip.whole_files import unfinished
 
 PARTS = {
     'detection': detection,
@@ -82,7 +83,7 @@ def _write_part(out: Path, part: str, world: World, tick: Callable[[], None]) ->
     partial = out / f'.{part}.partial'
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    try:
+    with unfinished(partial):
         PARTS[part].write(partial, world, tick)
         record = dict(
             seed=world.seed, scale=world.scale, format=FORMATS[part], sha256=checksum(partial)
@@ -90,8 +91,6 @@ def _write_part(out: Path, part: str, world: World, tick: Callable[[], None]) ->
         (partial / RECORD).write_text(json.dumps(record))
         shutil.rmtree(out / part, ignore_errors=True)
         partial.rename(out / part)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 _counter = None
