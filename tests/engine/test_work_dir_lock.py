@@ -36,7 +36,7 @@ def test_the_second_run_is_told_of_the_first_and_sigkill_ends_the_lock(tmp_path)
             assert told in str(error.value)
             assert '--work-dir' in str(error.value) and '\n' not in str(error.value)
         process.kill()
-        process.join(60)
+        process.join()  # with a limit it would wait for the worker, which has its pipe
         with held(tmp_path / 'run'):
             pass
     finally:
