@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ def _checksum(embeddings: torch.Tensor, metadata: Mapping[str, str]) -> str:
     digest.update(f'{embeddings.dtype} {tuple(embeddings.shape)}'.encode())
     digest.update(embeddings.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _keeping_random_state() -> AbstractContextManager:
+    """Building a tower draws numbers; a run must not depend on whether the cache spared it."""
+    return torch.random.fork_rng(devices=[])
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class Vocabulary:
         names = class_names(names)
         pictures, with_words = {}, frozenset()
         if examples:
-            with text_encoder.on(device):
+            with _keeping_random_state(), text_encoder.on(device):
                 pictures, with_words = encode_examples(text_encoder, names, examples)
         spoken = [name for name in names if name not in pictures or name in with_words]
         templates = get_prompts(prompts).templates
@@ -129,7 +135,7 @@ class Vocabulary:
             if cache:
                 words = read_entry(key, lambda path: cls._entry(path, tuple(spoken), templates))
             if words is None:
-                with text_encoder.on(device):
+                with _keeping_random_state(), text_encoder.on(device):
                     embeddings = text_encoder.encode_names(spoken, prompts).cpu()
                 words = cls(
                     tuple(spoken),

@@ -100,6 +100,18 @@ def test_the_second_time_comes_from_the_cache_without_the_tower(encoder, monkeyp
     assert not torch.allclose(first.embeddings, other.embeddings)
 
 
+def test_a_run_is_the_same_whether_the_words_were_cached_or_not(encoder):
+    def next_number(encoder: CLIPTextEncoder) -> tuple[torch.Tensor, float]:
+        torch.manual_seed(5)
+        rows = Vocabulary.encode(['cat', 'dog'], text_encoder=encoder).embeddings
+        return rows, torch.rand(()).item()
+
+    weights = dict(model='mini_clip', pretrained='mini_clip')
+    encoded, first = next_number(CLIPTextEncoder(**weights))
+    cached, second = next_number(CLIPTextEncoder(**weights))
+    assert torch.equal(encoded, cached) and first == second
+
+
 def test_a_damaged_cache_entry_is_said(encoder):
     Vocabulary.encode(['cat'], text_encoder=encoder)
     path = next(cache_folder().glob('*.safetensors'))
