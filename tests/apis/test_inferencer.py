@@ -276,6 +276,7 @@ def test_demo_reads_words_and_examples():
 def test_vild_with_random_weights(tmp_path, mini_world_detection):
     """The real config end to end; words that the checkpoint knows need no text tower."""
     config = Config.fromfile(config_path('vild/vild_text_r18_mini.py'))
+    config.model.roi_head.bbox_head.classifier.classes = 'mini_world'
     torch.manual_seed(0)
     model = MMENGINE_MODELS.build(config.model)
     for classifier in classifiers_of(model):
