@@ -260,6 +260,8 @@ def load_weights(model: torch.nn.Module, checkpoint: str | Path) -> tuple[str, .
     meta = content.get('meta') if isinstance(content, dict) else None
     dataset_meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
     classes = dataset_meta.get('classes') if isinstance(dataset_meta, dict) else None
+    if classes and hasattr(model, 'set_novel_classes'):  # an ensemble scores those otherwise
+        model.set_novel_classes(dataset_meta.get('novel', ()))
     return tuple(classes) if classes else tuple(model.class_names)
 
 
