@@ -18,7 +18,7 @@ from mmengine.structures import BaseDataElement
 from mmclip.apis.pictures import Picture, list_pictures, output_names, read_picture
 from mmclip.checkpoint import read_checkpoint
 from mmclip.config_file import read_config
-from mmclip.engine.dataset_meta import classes_of
+from mmclip.engine.dataset_meta import classes_of, one_meta
 from mmclip.engine.job_place import job_device
 from mmclip.models.common.class_names import class_names
 from mmclip.registry import INFERENCERS
@@ -259,7 +259,10 @@ def load_checkpoint(
     load_weights(model, checkpoint, allow_mismatch=allow_mismatch)
     content = read_checkpoint(path)
     meta = content.get('meta') if isinstance(content, dict) else None
-    classes = classes_of(meta.get('dataset_meta') if isinstance(meta, dict) else None)
+    dataset_meta = one_meta(meta.get('dataset_meta') if isinstance(meta, dict) else None)
+    classes = classes_of(dataset_meta)
+    if classes and hasattr(model, 'set_novel_classes'):  # an ensemble scores those otherwise
+        model.set_novel_classes(dataset_meta.get('novel', ()))
     return classes or tuple(model.class_names)
 
 

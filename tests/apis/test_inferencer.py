@@ -290,15 +290,17 @@ def test_demo_reads_words_and_examples():
 def test_vild_with_random_weights(tmp_path, mini_world_detection):
     """The real config end to end; words that the checkpoint knows need no text tower."""
     config = Config.fromfile(config_path('vild/vild_text_r18_mini.py'))
+    config.model.roi_head.bbox_head.classifier.classes = 'mini_world'
     torch.manual_seed(0)
     model = MMENGINE_MODELS.build(config.model)
     for classifier in classifiers_of(model):
         rows = F.normalize(torch.randn(classifier.embeddings.shape), dim=1)
         classifier._install(Vocabulary(classifier.class_names, rows), of_words=True)
     names = model.class_names
-    meta = dict(dataset_meta=dict(classes=names))
+    meta = dict(dataset_meta=dict(classes=names, novel=names[2:4]))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'random.pth')
     detect = OpenVocabInferencer('vild/vild_text_r18_mini.py', tmp_path / 'random.pth')
+    assert detect.model.roi_head.bbox_head.mask_novel.novel == set(names[2:4])
     folder = mini_world_detection / 'detection' / 'test'
     results = detect(folder, out_dir=tmp_path / 'out', score_thr=0.0, batch_size=4)
     assert len(results) == len(list(folder.iterdir())) == len(list((tmp_path / 'out').iterdir()))

@@ -192,6 +192,7 @@ def test_proposals_of_a_detector(tool, data, tmp_path):
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
+    cfg.model.roi_head.bbox_head.classifier.classes = ['red star', 'blue ring']
     state = MODELS.build(cfg.model).state_dict()
     for name in [name for name in state if name.endswith('.embeddings')]:
         state[name] = F.normalize(torch.randn_like(state[name]), dim=1)

@@ -195,8 +195,10 @@ def checkpoint_detector(case: Case) -> list[Comparison]:
 
 def full_keys(case: Case) -> list[Comparison]:
     name = case.name.removeprefix('full_keys_')  # vild_r50, vild_ensemble_r152, ...
+    cfg = model_config(f'{name}_lvis')
+    cfg.roi_head.bbox_head.classifier.classes = 'lvis_v1'  # as the data set would
     with torch.device('meta'):
-        model = MODELS.build(model_config(f'{name}_lvis'))
+        model = MODELS.build(cfg)
     return compare_keys(convert(case.key_state()), model)
 
 

@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmclip import config_path
+from mmclip.models.common.class_names import novel_names
 from mmclip.models.vild.crops import encode_crops, region_crops
 from mmclip.registry import MODELS
 
@@ -21,6 +22,8 @@ def build(name: str, **cfg) -> torch.nn.Module:
     torch.manual_seed(0)
     model = MODELS.build(loaded).eval()
     model.init_weights()
+    model.set_classes('mini_world')
+    model.set_novel_classes(novel_names('mini_world'))
     return model
 
 
