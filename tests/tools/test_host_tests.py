@@ -32,3 +32,16 @@ def test_it_counts_what_is_broken_and_what_is_cured(tmp_path):
     assert result.returncode == 1
     assert 'broken: tests.test_a::test_broken (passed -> failed)' in result.stdout
     assert run(tmp_path, 'tests/test_b.py').returncode == 2
+
+
+def test_what_was_not_run_is_no_success(tmp_path):
+    (tmp_path / 'tests').mkdir()
+    (tmp_path / 'setup.cfg').write_text('[tool:pytest]\naddopts = --no-such-plugin\n')
+    (tmp_path / 'tests/test_a.py').write_text('import no_such_module\n')
+    (tmp_path / 'tests/test_b.py').write_text('def test_same(): pass\n')
+    result = run(tmp_path, 'tests')
+    assert result.returncode == 0 and 'plain: 1 failed, 1 passed' in result.stdout
+    (tmp_path / 'tests/test_b.py').write_text('import os\nos._exit(3)\n')
+    result = run(tmp_path, 'tests')
+    assert result.returncode == 1
+    assert 'not compared, since pytest did not end there: tests' in result.stdout

@@ -5,7 +5,7 @@
 Each path is one process: the files of a folder share one import of the host. CHECKOUT is a folder
 with the sources of the installed version of mmengine, mmcv, mmdetection, mmsegmentation or
 mmaction2; paths are relative to it. Prints the tests whose outcome differs, and ends with 1 if one
-that passes plain does not pass with mmclip.
+that passes plain does not pass with mmclip, or if pytest did not end.
 """
 
 import argparse
@@ -32,6 +32,8 @@ def outcomes(checkout: Path, paths: list[str], plugin: Path | None, timeout: flo
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder, 'report.xml')
             command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *options]
+            # Without the options of the host's own set-up, which may name plugins that are not here.
+            command += ['-o', 'addopts=', '--continue-on-collection-errors']
             try:
                 subprocess.run(
                     [*command, f'--junitxml={report}', path],
@@ -87,7 +89,10 @@ def main() -> None:
         counts = ', '.join(f'{list(found.values()).count(kind)} {kind}' for kind in kinds)
         print(f'{title}: {counts}')
     print(f'{len(files)} files: {len(broken)} broken, {len(cured)} cured')
-    sys.exit(1 if broken else 0)
+    lost = [path for path in args.paths if path in plain | first]
+    if lost:
+        print(f'not compared, since pytest did not end there: {", ".join(lost)}')
+    sys.exit(1 if broken or lost else 0)
 
 
 if __name__ == '__main__':
