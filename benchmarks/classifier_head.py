@@ -23,9 +23,9 @@ from mmengine import Config
 from mmengine.registry import init_default_scope
 
 from mmclip import config_path
-from mmclip.models.common.text_classifier import classifiers_of
-from mmclip.models.common.vocabulary import Vocabulary
 from mmclip.registry import MODELS
+from mmclip.vocabulary.classifier import classifiers_of
+from mmclip.vocabulary.vocabulary import Vocabulary
 
 BIG = 100_000
 

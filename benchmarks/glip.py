@@ -39,10 +39,10 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmclip import config_path
-from mmclip.models.common.class_names import class_names
 from mmclip.models.glip.bi_attention import BiAttention
-from mmclip.models.glip.captions import clean_name
 from mmclip.registry import MODELS
+from mmclip.text.captions import clean_name
+from mmclip.text.class_names import class_names
 
 PARTS = ('vocabulary', 'fusion', 'step')
 CAPTIONS = 31

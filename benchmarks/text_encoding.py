@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 import open_clip
 import torch
 
-from mmclip.models.common.class_names import class_names
-from mmclip.models.common.prompts import get_prompts
-from mmclip.models.common.text_encoders import CLIPTextEncoder
+from mmclip.clip.text_encoder import CLIPTextEncoder
+from mmclip.text.class_names import class_names
+from mmclip.text.prompts import get_prompts
 
 
 def timed(function: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:

@@ -33,13 +33,13 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmclip.clip.loading import clip_preprocess
+from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.datasets.transforms.teacher_embeddings import LoadTeacherEmbeddings
-from mmclip.models.common.clip_loading import clip_preprocess
-from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
 from mmclip.models.vild.distill_loss import L1DistillLoss
 from mmclip.models.vild.interactive import InteractiveDetector, RegionChoice
-from mmclip.models.vild.region_store import (
+from mmclip.stores.regions import (
     Regions,
     shard_path,
     write_index,

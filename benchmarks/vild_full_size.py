@@ -33,17 +33,17 @@ from mmengine import Config
 from mmengine.registry import init_default_scope
 
 from mmclip import config_path
-from mmclip.checkpoint import read_state_dict
-from mmclip.models.common.class_names import class_names, novel_names
-from mmclip.models.common.vocabulary import Vocabulary
-from mmclip.models.vild.region_store import (
+from mmclip.io.checkpoint import read_state_dict
+from mmclip.registry import MODELS
+from mmclip.stores.regions import (
     Regions,
     shard_path,
     write_index,
     write_meta,
     write_shard,
 )
-from mmclip.registry import MODELS
+from mmclip.text.class_names import class_names, novel_names
+from mmclip.vocabulary.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 TEACHER = 'ViT-B-32-quickgelu'

@@ -20,8 +20,8 @@ from mmengine.runner import Runner, load_checkpoint
 from torch import nn
 
 from mmclip import compat
-from mmclip.checkpoint import read_training_checkpoint
-from mmclip.import_hook import after_import
+from mmclip.compat.import_hook import after_import
+from mmclip.io.checkpoint import read_training_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -133,7 +133,7 @@ def test_mmengine_checkpoints_resume_and_load_from(mmengine_checkpoint, tmp_path
     # What was restored is written as MMEngine would: the file loads where mmclip is not.
     with zipfile.ZipFile(ends[1]) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith('data.pkl'))
-        assert b'safe_builders' not in archive.read(name)
+        assert b'tensor_builders' not in archive.read(name)
 
     fresh = runner(tmp_path / 'fresh', load_from=str(mmengine_checkpoint))
     fresh.call_hook('before_run')
@@ -205,7 +205,7 @@ def hostile(mark) -> dict[str, bytes]:
             'S8', text(''), state=b'(K\x03' + text('|') + b'NNNJ\xfb\xff\xff\xffK\x01K\x00t'
         ),
         'an array of objects': b'\x80\x02cnumpy\nndarray\n(K\x04' + text('O8') + b'tR.',
-        'our own array': b'\x80\x02cmmclip.safe_builders\nArray\nK\x04\x85R.',
+        'our own array': b'\x80\x02cmmclip.io.tensor_builders\nArray\nK\x04\x85R.',
         'another attribute': GETATTR
         + SCHEDULER
         + b'OneCycleParamScheduler\n'
@@ -692,7 +692,7 @@ import json, os, sys
 import torch, torch.distributed as dist
 import mmclip
 from mmclip import compat
-from mmclip.checkpoint import read_training_checkpoint
+from mmclip.io.checkpoint import read_training_checkpoint
 from mmengine import Config
 from mmengine.runner import FlexibleRunner, Runner
 from mmengine.model import BaseModel

@@ -15,10 +15,10 @@ from mmengine.registry import init_default_scope
 
 from mmclip import config_path
 from mmclip.engine.vocabulary_hook import VocabularyHook
-from mmclip.models.common.class_names import known_vocabularies
-from mmclip.models.common.text_classifier import classifiers_of
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
 from mmclip.registry import DATASETS, MODELS
+from mmclip.text.class_names import known_vocabularies
+from mmclip.vocabulary.classifier import classifiers_of
 
 ROOT = Path(__file__).resolve().parent.parent / 'configs'
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob('*.py'))

@@ -21,14 +21,14 @@ import torch.nn.functional as F
 from rich.console import Console
 
 import mmclip  # noqa: F401  applies the remedies for the installed stack
-from mmclip import user_errors
-from mmclip.checkpoint import read_state_dict
+from mmclip.cli import errors
+from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.io.arrays import read_npy
+from mmclip.io.checkpoint import read_state_dict
 from mmclip.io.parsing import parsing
-from mmclip.models.common.class_names import class_names, names_of_json
-from mmclip.models.common.prompts import PROMPT_SETS
-from mmclip.models.common.text_encoders import CLIPTextEncoder
-from mmclip.models.common.vocabulary import Vocabulary
+from mmclip.text.class_names import class_names, names_of_json
+from mmclip.text.prompts import PROMPT_SETS
+from mmclip.vocabulary.vocabulary import Vocabulary
 
 
 def parse_args() -> argparse.Namespace:
@@ -158,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -21,8 +21,8 @@ from types import ModuleType
 import torch
 
 import mmclip
-from mmclip import user_errors
-from mmclip.checkpoint import read_state_dict, write_state_dict
+from mmclip.cli import errors
+from mmclip.io.checkpoint import read_state_dict, write_state_dict
 
 _MODELS = Path(mmclip.__file__).parent / 'models'
 
@@ -96,4 +96,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -12,15 +12,15 @@ from typing import Any
 
 from mmengine.structures import BaseDataElement
 
-from mmclip import user_errors
 from mmclip.apis import OpenVocabInferencer
 from mmclip.apis.pictures import read_picture
+from mmclip.cli import errors
 from mmclip.datasets.segmentation import label_list
-from mmclip.models.common.class_names import class_names, known_vocabularies
+from mmclip.io.atomic import write_image
+from mmclip.text.class_names import class_names, known_vocabularies
 from mmclip.visualization import montage
 from mmclip.visualization.group_maps import draw_groups
 from mmclip.visualization.word_masks import words_in
-from mmclip.whole_files import write_image
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -154,4 +154,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from mmclip import user_errors
 from mmclip.apis.video_search import VideoSearcher, list_videos
-from mmclip.engine.job_place import job_device, job_place
-from mmclip.models.clip4clip.feature_store import DTYPES, fill_store, missing_shards, open_store
+from mmclip.cli import errors
+from mmclip.distributed import job_device, job_place
+from mmclip.stores.video_features import DTYPES, fill_store, missing_shards, open_store
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -82,4 +82,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

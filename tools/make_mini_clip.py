@@ -20,18 +20,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mmclip import user_errors
-from mmclip.checkpoint import read_checkpoint, read_state_dict, write_state_dict
-from mmclip.datasets.mini_world.world import COLOURS, SHAPES, SPLITS, TEXTURES
-from mmclip.datasets.transforms.clip_image import resize_crop
-from mmclip.io.image import open_image
-from mmclip.models.common.clip_loading import (
+from mmclip.cli import errors
+from mmclip.clip.loading import (
     ASSETS,
     MINI_CLIP,
     build_clip,
     clip_preprocess,
     clip_tokenizer,
 )
+from mmclip.datasets.mini_world.world import COLOURS, SHAPES, SPLITS, TEXTURES
+from mmclip.datasets.transforms.clip_image import resize_crop
+from mmclip.io.checkpoint import read_checkpoint, read_state_dict, write_state_dict
+from mmclip.io.image import open_image
 
 TEMPLATE = 'a photo of a {}.'
 SHIPPED = ASSETS / f'{MINI_CLIP}.safetensors'
@@ -158,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

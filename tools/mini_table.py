@@ -51,8 +51,9 @@ import yaml
 from filelock import FileLock, Timeout
 from mmengine.config import Config, DictAction
 
-from mmclip import config_path, user_errors
-from mmclip.whole_files import write_text
+from mmclip import config_path
+from mmclip.cli import errors
+from mmclip.io.atomic import write_text
 
 TOOLS = Path(__file__).resolve().parent
 MARKER = r'(<!-- mini_table: {name} -->\n).*?(<!-- /mini_table -->)'
@@ -387,4 +388,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -24,12 +24,13 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmclip import user_errors
-from mmclip.engine.job_place import job_device, job_place
-from mmclip.models.common.clip_loading import clip_preprocess
-from mmclip.models.common.text_encoders import CLIPTextEncoder
+from mmclip.cli import errors
+from mmclip.clip.loading import clip_preprocess
+from mmclip.clip.text_encoder import CLIPTextEncoder
+from mmclip.distributed import job_device, job_place
 from mmclip.models.vild.crops import CropRule, encode_crops
-from mmclip.models.vild.precompute import (
+from mmclip.models.vild.region_boxes import DetectorBoxes, FileBoxes
+from mmclip.offline.precompute_regions import (
     BYTES_PER_REGION,
     pictures_hash,
     pictures_of,
@@ -37,8 +38,7 @@ from mmclip.models.vild.precompute import (
     prepared,
     teacher_meta,
 )
-from mmclip.models.vild.region_boxes import DetectorBoxes, FileBoxes
-from mmclip.models.vild.region_store import RegionStore, missing_shards, write_index, write_meta
+from mmclip.stores.regions import RegionStore, missing_shards, write_index, write_meta
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -233,4 +233,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

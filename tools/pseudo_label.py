@@ -28,11 +28,10 @@ from pathlib import Path
 
 import torch
 
-from mmclip import user_errors
+from mmclip.cli import errors
 from mmclip.datasets.captions import expand_shards
-from mmclip.engine.job_place import job_device, job_place
-from mmclip.models.glip.noun_phrases import phrase_finder
-from mmclip.models.glip.pseudo_labels import (
+from mmclip.distributed import job_device, job_place
+from mmclip.offline.pseudo_label import (
     Counts,
     Teacher,
     label_shard,
@@ -40,6 +39,7 @@ from mmclip.models.glip.pseudo_labels import (
     missing_shards,
     write_meta,
 )
+from mmclip.text.noun_phrases import phrase_finder
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -138,4 +138,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -15,11 +15,11 @@ import sys
 import time
 from pathlib import Path
 
-from mmclip import user_errors
 from mmclip.apis.video_search import VideoSearcher, list_videos
-from mmclip.models.clip4clip.feature_store import FeatureStore
+from mmclip.cli import errors
+from mmclip.io.atomic import atomic_file
 from mmclip.models.clip4clip.search import exact_search, index_search, load_index
-from mmclip.whole_files import atomic_file
+from mmclip.stores.video_features import FeatureStore
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -112,4 +112,4 @@ def main(arguments: list[str] | None = None) -> list[dict]:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

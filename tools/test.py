@@ -16,9 +16,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import barrier, is_main_process
 from mmengine.registry import HOOKS, init_default_scope
 
-from mmclip import whole_files
-from mmclip.engine import cli, preflight, work_dir_lock
-from mmclip.engine.map_writer import MapWriter  # noqa: F401  registers it
+from mmclip.cli import preflight, runs
+from mmclip.engine import work_dir_lock
+from mmclip.evaluation.seg_map_dump import MapWriter  # noqa: F401  registers it
+from mmclip.io import atomic
 
 VISUALIZATION = {
     'mmdet': ('mmdet.DetVisualizationHook', 'mmdet.DetLocalVisualizer'),
@@ -53,7 +54,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help="test-time augmentation by the config's tta_* settings"
     )
-    cli.add_shared_options(parser)
+    runs.add_shared_options(parser)
     return parser.parse_intermixed_args()  # the checkpoint may come behind options
 
 
@@ -63,7 +64,7 @@ def draw(cfg: Config, args: argparse.Namespace) -> None:
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     if hooks.get('visualization') is None:
         if scope not in VISUALIZATION:
-            raise cli.UserError(
+            raise runs.UserError(
                 f'--show, --show-dir: the config (scope {scope}) names no hook that draws; add '
                 'default_hooks.visualization'
             )
@@ -93,7 +94,7 @@ def draw(cfg: Config, args: argparse.Namespace) -> None:
 def augment(cfg: Config) -> None:
     missing = [name for name in ('tta_model', 'tta_pipeline') if cfg.get(name) is None]
     if missing:
-        raise cli.UserError(
+        raise runs.UserError(
             f'--tta: the config has no {" and no ".join(missing)}; add tta_model=dict(type='
             "'DetTTAModel', …) and a tta_pipeline that ends with mmcv.TestTimeAug"
         )
@@ -114,10 +115,10 @@ def write_predictions(cfg: Config, out: Path) -> Path:
         dump = 'mmdet.DumpDetResults' if cfg.get('default_scope') == 'mmdet' else None
         metrics.append(dict(type=dump or 'mmengine.DumpResults', out_file_path=str(aside)))
     elif cfg.get('default_scope') == 'mmseg':
-        aside = out.with_name(whole_files.PARTIAL.format(out.name))
+        aside = out.with_name(atomic.PARTIAL.format(out.name))
         metrics.append(dict(type='mmclip.MapWriter', output_dir=str(aside)))
     else:
-        raise cli.UserError(f'--out: {out} must end with .pkl or .pickle')
+        raise runs.UserError(f'--out: {out} must end with .pkl or .pickle')
     cfg.test_evaluator = metrics
     return aside
 
@@ -127,7 +128,7 @@ def finish_predictions(aside: Path, out: Path) -> None:
     if not is_main_process():
         return
     if aside.is_file():
-        whole_files.commit(aside, out)
+        atomic.commit(aside, out)
         return
     out.mkdir(exist_ok=True)
     for path in sorted(aside.iterdir()):
@@ -137,35 +138,35 @@ def finish_predictions(aside: Path, out: Path) -> None:
 
 def main() -> None:
     args = parse_args()
-    cfg = cli.read_config(args)
-    cli.fit_machine(cfg)
+    cfg = runs.read_config(args)
+    runs.fit_machine(cfg)
     cfg.load_from, cfg.resume = None, False
     for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(key) is None:
-            raise cli.UserError(f'the config has no {key}: nothing to test')
+            raise runs.UserError(f'the config has no {key}: nothing to test')
     if args.checkpoint == 'none':
         if cfg.get('needs_checkpoint', True):
-            raise cli.UserError('checkpoint: this config has no weights of its own, name a file')
+            raise runs.UserError('checkpoint: this config has no weights of its own, name a file')
         args.checkpoint = None
     cfg.load_from = args.checkpoint
     try:
-        cli.check_checkpoint(cfg, must_exist=True)
+        runs.check_checkpoint(cfg, must_exist=True)
         preflight.check(cfg, train=False)
     except (FileNotFoundError, ValueError) as error:
-        raise cli.UserError(error) from None
-    cli.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
+        raise runs.UserError(error) from None
+    runs.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
     if args.show or args.show_dir:
         draw(cfg, args)
     if args.tta:
         augment(cfg)
     aside: Any = write_predictions(cfg, Path(args.out)) if args.out else None
-    cli.start_processes(cfg)
+    runs.start_processes(cfg)
     first = work_dir_lock.is_first_process(args.launcher)
-    with whole_files.unfinished(aside) if aside and first else contextlib.nullcontext():
-        cli.build_runner(cfg).test()
+    with atomic.unfinished(aside) if aside and first else contextlib.nullcontext():
+        runs.build_runner(cfg).test()
         if aside:
             finish_predictions(aside, Path(args.out))
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    runs.run(main)

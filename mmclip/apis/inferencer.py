@@ -16,14 +16,14 @@ from mmengine.registry import MODELS, VISUALIZERS, DefaultScope
 from mmengine.structures import BaseDataElement
 
 from mmclip.apis.pictures import Picture, list_pictures, output_names, read_picture
-from mmclip.checkpoint import read_checkpoint
 from mmclip.config_file import read_config
+from mmclip.distributed import job_device
 from mmclip.engine.dataset_meta import classes_of, one_meta
-from mmclip.engine.job_place import job_device
-from mmclip.models.common.class_names import class_names
+from mmclip.io.atomic import atomic_file
+from mmclip.io.checkpoint import read_checkpoint
+from mmclip.io.strict_loading import load_weights
 from mmclip.registry import INFERENCERS
-from mmclip.strict_loading import load_weights
-from mmclip.whole_files import atomic_file
+from mmclip.text.class_names import class_names
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ def load_checkpoint(
     Embeddings of words may be missing, as in a converted checkpoint: ``set_classes`` makes them.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`mmclip.strict_loading.load_weights`.
+        FileNotFoundError, ValueError: as :func:`mmclip.io.strict_loading.load_weights`.
     """
     path = Path(checkpoint)
     if not path.exists():

@@ -12,11 +12,11 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from mmclip.clip.loading import state_hash
 from mmclip.config_file import read_config
 from mmclip.datasets.video_reader import VIDEO_ENDINGS
-from mmclip.engine.job_place import job_device
-from mmclip.models.common.clip_loading import state_hash
-from mmclip.strict_loading import load_weights
+from mmclip.distributed import job_device
+from mmclip.io.strict_loading import load_weights
 
 
 def list_videos(source: str | Path) -> list[str]:

@@ -133,7 +133,7 @@ def read_categories(
         splits = tuple(_split_of(record) for record in records)
     else:
         if isinstance(novel, str):
-            from mmclip.models.common.class_names import novel_names  # imports open_clip
+            from mmclip.text.class_names import novel_names  # imports open_clip
 
             novel = novel_names(novel) & set(names)
         unknown = sorted(set(novel) - set(names))

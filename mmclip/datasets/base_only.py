@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mmclip.datasets.annotation_file import read_annotation_file
+from mmclip.io.atomic import atomic_file
 from mmclip.io.parsing import parsing
-from mmclip.whole_files import atomic_file
 
 
 def split_of_names(

@@ -11,8 +11,8 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 
 from mmclip.io.parsing import DamagedFile, is_digits, parsing
-from mmclip.models.common.class_names import class_names, names_of_json
 from mmclip.registry import DATASETS
+from mmclip.text.class_names import class_names, names_of_json
 
 _PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 _HELP = 'docs/en/datasets.md says where each data set comes from'
@@ -23,7 +23,7 @@ def read_class_names(classes: str | Sequence[str], root: str = '') -> tuple[str,
     """Class names: a known vocabulary, a list, or a json file (a list, or a dict with ``names``).
 
     Args:
-        classes: As :func:`mmclip.models.common.class_names.class_names`, or a path ending in
+        classes: As :func:`mmclip.text.class_names.class_names`, or a path ending in
             ``.json``, relative to ``root``.
         root: Folder.
 

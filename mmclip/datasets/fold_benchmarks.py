@@ -117,7 +117,7 @@ def _coco(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]:
 
 
 def _fss(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]:
-    from mmclip.models.common.class_names import class_names
+    from mmclip.text.class_names import class_names
 
     first, last = FSS_RANGES[part]
     entries = []

@@ -10,8 +10,8 @@ from mmseg.datasets import BaseSegDataset
 
 from mmclip.datasets.fold_benchmarks import Entry, fold_classes
 from mmclip.datasets.fold_benchmarks import benchmark as known_benchmark
-from mmclip.models.common.class_names import class_names
 from mmclip.registry import DATASETS
+from mmclip.text.class_names import class_names
 
 SEED = 0  # of the official random draws
 

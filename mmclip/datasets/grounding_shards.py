@@ -18,8 +18,8 @@ from mmclip.datasets.odvg_records import (
     read_phrases,
 )
 from mmclip.io.parsing import parsing
-from mmclip.models.glip.captions import Caption
 from mmclip.registry import DATASETS
+from mmclip.text.captions import Caption
 
 FILES_KEPT = 4  # a shuffle buffer holds samples of a few shards at a time
 UNLABELLED_IN_A_ROW = 100_000

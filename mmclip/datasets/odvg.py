@@ -18,9 +18,9 @@ from mmclip.datasets.odvg_records import (
     read_phrases,
 )
 from mmclip.io.parsing import parsing, read_json, whole_number
-from mmclip.models.common.class_names import class_names
-from mmclip.models.glip.captions import Caption
 from mmclip.registry import DATASETS
+from mmclip.text.captions import Caption
+from mmclip.text.class_names import class_names
 
 
 class CaptionPool:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmclip.datasets.annotation_file import image_file, read_annotation_file, read_categories
+from mmclip.io.atomic import atomic_file
 from mmclip.io.parsing import parsing
-from mmclip.whole_files import atomic_file
 
 
 def write_lines(path: Path, records: Iterable[dict]) -> int:

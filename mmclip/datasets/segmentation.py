@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 
-from mmclip.models.common.class_names import class_names
 from mmclip.registry import DATASETS
+from mmclip.text.class_names import class_names
 
 
 def label_list(classes: str | Sequence[str]) -> tuple[str, ...]:

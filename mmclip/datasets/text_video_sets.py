@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from mmclip.checkpoint import read_checkpoint
 from mmclip.datasets.text_video import Clip, TextVideoDataset, in_order, read_list
+from mmclip.io.checkpoint import read_checkpoint
 from mmclip.io.parsing import DamagedFile, parse_json, parsing
 from mmclip.registry import DATASETS
 
@@ -61,7 +61,7 @@ class MSRVTT(TextVideoDataset):
 class MSVD(TextVideoDataset):
     """MSVD: ``raw-captions.pkl`` (video -> lists of words) and ``{train,val,test}_list.txt``.
 
-    The pickle is read without running what it holds (:mod:`mmclip.checkpoint`).
+    The pickle is read without running what it holds (:mod:`mmclip.io.checkpoint`).
     """
 
     def read_clips(self) -> Iterator[Clip]:

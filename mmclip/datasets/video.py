@@ -11,8 +11,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmclip.io.parsing import DamagedFile, is_digits, parsing, read_json
-from mmclip.models.common.class_names import class_names, names_of_json
 from mmclip.registry import DATASETS
+from mmclip.text.class_names import class_names, names_of_json
 
 _HELP = (
     'docs/en/datasets.md says where each data set comes from; `python '

@@ -7,8 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from mmclip.engine.dataset_meta import classes_of, one_meta
+from mmclip.io.strict_loading import load_state
 from mmclip.registry import HOOKS
-from mmclip.strict_loading import load_state
 
 _EXAMPLES = 3
 # What MMEngine reads from a checkpoint from which a run is resumed.
@@ -23,7 +23,7 @@ class CheckpointCheckHook(Hook):
 
     - Testing, ``--resume`` and ``load_from`` raise for weights that are missing, left over or of
       other shapes. What the model makes itself is left out, see
-      :func:`mmclip.strict_loading.load_state`.
+      :func:`mmclip.io.strict_loading.load_state`.
     - Testing on other classes than those of the training data is what open-vocabulary models are
       for, and what a wrong ``test_dataloader`` looks like: it is a warning, before the test and
       again under the metrics.

@@ -11,9 +11,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 
-from mmclip import whole_files
 from mmclip.engine import resume_point
 from mmclip.engine.dataset_meta import one_meta
+from mmclip.io import atomic
 from mmclip.registry import HOOKS
 
 
@@ -186,9 +186,9 @@ class AtomicCheckpointHook(CheckpointHook):
             **self.args,
         )
         if is_main_process():
-            whole_files.write_text(Path(runner.work_dir, 'last_checkpoint'), self.last_ckpt)
+            atomic.write_text(Path(runner.work_dir, 'last_checkpoint'), self.last_ckpt)
             if self._local:
-                whole_files.link(Path(self.out_dir, 'last.pth'), Path(self.last_ckpt))
+                atomic.link(Path(self.out_dir, 'last.pth'), Path(self.last_ckpt))
         self._saved = (self.last_ckpt, meta['iter'])
         self._remove_older(runner)
 
@@ -206,17 +206,17 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _write_atomic(self, runner: Runner, name: str, **kwargs: Any) -> None:
         final = Path(self.out_dir, name)
-        partial = final.with_name(whole_files.PARTIAL.format(name))
+        partial = final.with_name(atomic.PARTIAL.format(name))
         first_of_node = os.environ.get('LOCAL_RANK') == '0'
         writes = is_main_process() or first_of_node
-        with whole_files.unfinished(partial) if writes else nullcontext():
+        with atomic.unfinished(partial) if writes else nullcontext():
             runner.save_checkpoint(self.out_dir, partial.name, **kwargs)
             barrier()
             if is_main_process():
-                whole_files.commit(partial, final)
+                atomic.commit(partial, final)
             barrier()
             if first_of_node and partial.exists():  # on a disk of the node's own
-                whole_files.commit(partial, final)
+                atomic.commit(partial, final)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self.save_best:

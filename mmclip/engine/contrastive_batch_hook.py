@@ -16,7 +16,7 @@ class ContrastiveBatchHook(Hook):
     There each sample is compared with the others of its batch only: ``accumulative_counts=k`` is a
     loss over batches a k-th as large, another one. What compares samples, the model or a module in
     it such as its loss, says so by ``compares_samples = True``. What does keep the loss is a large
-    batch in chunks (:mod:`mmclip.models.common.cached_gradients`); a model that has them names the
+    batch in chunks (:mod:`mmclip.clip.cached_gradients`); a model that has them names the
     setting in ``chunk_hint``. The effective batch is logged.
     """
 

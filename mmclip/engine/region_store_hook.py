@@ -3,10 +3,10 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmclip.clip.loading import weights_file
 from mmclip.datasets.transforms.teacher_embeddings import UNTRACKED, LoadTeacherEmbeddings
-from mmclip.models.common.clip_loading import weights_file
-from mmclip.models.common.text_classifier import classifiers_of
 from mmclip.registry import HOOKS
+from mmclip.vocabulary.classifier import classifiers_of
 
 
 @HOOKS.register_module()

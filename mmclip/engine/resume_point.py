@@ -3,14 +3,14 @@
 import functools
 from pathlib import Path
 
-from mmclip import whole_files
-from mmclip.checkpoint import read_outline, read_training_checkpoint
+from mmclip.io import atomic
+from mmclip.io.checkpoint import read_outline, read_training_checkpoint
 
 
 def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint (a file, or a folder of files), or None.
 
-    A file is whole if :mod:`mmclip.checkpoint` reads it and its check sums, if it has any, agree.
+    A file is whole if :mod:`mmclip.io.checkpoint` reads it and its checksums, if any, agree.
     """
     files, read = [path], functools.partial(read_training_checkpoint, device='meta')
     if path.is_dir():
@@ -34,8 +34,8 @@ def _newest_first(work_dir: Path) -> list[Path]:
 
 def remove_partial(folder: Path) -> None:
     """Remove what a run that was killed has left half-written; it may fill the disk."""
-    for partial in folder.glob(whole_files.PARTIAL.format('*')):
-        whole_files.remove(partial)
+    for partial in folder.glob(atomic.PARTIAL.format('*')):
+        atomic.remove(partial)
 
 
 def find(work_dir: Path) -> Path | None:
@@ -48,7 +48,7 @@ def find(work_dir: Path) -> Path | None:
     named = record.read_text().strip() if record.is_file() else ''
     if named:
         for path in (Path(named), work_dir / Path(named).name):
-            whole_files.restore_replaced(path)
+            atomic.restore_replaced(path)
             if path.exists():
                 return path
     return next(iter(_newest_first(work_dir)), None)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from torch.utils.data import DataLoader
 
-from mmclip import whole_files
+from mmclip.io import atomic
 
 EXIT_CODE = 75  # EX_TEMPFAIL: try again later
 received = False  # whether a run is about to leave because of a SIGTERM
@@ -41,7 +41,7 @@ def exit_at_once(number: int = signal.SIGTERM, frame: FrameType | None = None) -
         sys.stdout.flush()
     with contextlib.suppress(OSError):
         os.write(2, f'SIGTERM: exit with code {EXIT_CODE}\n'.encode())
-    whole_files.remove_unfinished()
+    atomic.remove_unfinished()
     write_exit_code()
     with contextlib.suppress(Exception):
         for child in multiprocessing.active_children():

@@ -22,7 +22,7 @@ class VocabularyHook(Hook):
     Args:
         prompts: Templates around the names; None keeps the model's own.
         examples: Pictures that stand for classes (name -> pictures, or a json file), see
-            :func:`mmclip.models.common.example_pictures.encode_examples`.
+            :func:`mmclip.vocabulary.exemplars.encode_examples`.
         shuffle_seed: A control: testing gives every class the embedding of another one, drawn by
             this seed. An open-vocabulary model must fail under it.
         shuffle_keep: Names that keep their place then: a background that no word stands for.

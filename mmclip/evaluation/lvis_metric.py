@@ -32,9 +32,9 @@ from mmclip.evaluation.result_shards import (
     collect,
     distinct_images,
 )
+from mmclip.io.atomic import atomic_file
 from mmclip.io.parsing import parsing
 from mmclip.registry import METRICS
-from mmclip.whole_files import atomic_file
 
 FIXED_AP_LIMIT = 10_000  # detections per class over the data set
 MASKS_AT_ONCE = 32

@@ -8,8 +8,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmclip.evaluation.lvis_metric import OpenVocabLVISMetric
-from mmclip.models.common.class_names import class_names, novel_names
 from mmclip.registry import METRICS
+from mmclip.text.class_names import class_names, novel_names
 
 VARIANTS = {
     65: 'generalised, the classifier holds the 65 classes',

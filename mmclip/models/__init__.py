@@ -1,6 +1,11 @@
 """Models, grouped by method: the table of contents."""
 
 # ActionCLIP
+from mmclip.clip.backbones import OpenCLIPBackbone
+from mmclip.clip.contrastive_loss import ContrastiveLoss
+from mmclip.clip.text_encoder import CLIPTextEncoder
+from mmclip.clip.tokenizer import CLIPTokenizer
+from mmclip.clip.trunk import CLIPTrunk
 from mmclip.models.action_clip.loss import MultiPositiveKLLoss
 from mmclip.models.action_clip.post_prompts import (
     ActionConv1D,
@@ -23,17 +28,8 @@ from mmclip.models.clip4clip.tight_head import TightTransfHead
 from mmclip.models.clip_zero_shot.classifier import CLIPZeroShotClassifier
 from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
 from mmclip.models.clip_zero_shot.linear_classifier import LinearClassifier
-
-# Shared parts
-from mmclip.models.common.box_coder import PlusOneBBoxCoder
-from mmclip.models.common.clip_backbones import OpenCLIPBackbone
-from mmclip.models.common.clip_trunk import CLIPTrunk
-from mmclip.models.common.contrastive_loss import ContrastiveLoss
-from mmclip.models.common.open_vocab_segmentor import OpenVocabSegmentor
-from mmclip.models.common.text_classifier import TextEmbeddingClassifier
-from mmclip.models.common.text_decode_head import TextDecodeHead
-from mmclip.models.common.text_encoders import CLIPTextEncoder
-from mmclip.models.common.tokenizers import CLIPTokenizer
+from mmclip.models.dense.open_vocab_segmentor import OpenVocabSegmentor
+from mmclip.models.dense.text_decode_head import TextDecodeHead
 
 # GLIP
 from mmclip.models.glip.alignment import (
@@ -49,7 +45,6 @@ from mmclip.models.glip.multi_scale import ScaleRangeTTA
 from mmclip.models.glip.neck import DeepFusionNeck
 from mmclip.models.glip.targets import PlusOneOverlaps
 from mmclip.models.glip.text_encoder import BertTokenEncoder, CLIPTokenEncoder
-from mmclip.models.glip.tokenizers import BertTokens, CLIPTokens
 
 # GLIPv2
 from mmclip.models.glipv2.caption_head import CaptionHead
@@ -69,6 +64,9 @@ from mmclip.models.group_vit.encoder import GroupViT
 from mmclip.models.group_vit.head import GroupViTHead
 from mmclip.models.group_vit.segmentor import GroupViTSegmentor
 
+# Shared parts
+from mmclip.models.layers.box_coder import PlusOneBBoxCoder
+
 # LSeg
 from mmclip.models.lseg.head import LSegHead
 from mmclip.models.lseg.vit import DPTViT
@@ -86,6 +84,8 @@ from mmclip.models.vild.neck import EndNormFPN
 from mmclip.models.vild.roi_extractor import CentreRoIExtractor
 from mmclip.models.vild.roi_head import ViLDCascadeRoIHead, ViLDRoIHead
 from mmclip.models.vild.rpn_head import SepBNRPNHead
+from mmclip.text.offset_tokenizers import BertTokens, CLIPTokens
+from mmclip.vocabulary.classifier import TextEmbeddingClassifier
 
 __all__ = [
     # ActionCLIP

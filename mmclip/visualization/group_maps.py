@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from mmengine.structures import BaseDataElement
 
+from mmclip.io.atomic import write_image
 from mmclip.visualization.word_masks import paint
-from mmclip.whole_files import write_image
 
 
 def group_names(groups: np.ndarray, labels: np.ndarray, names: list[str]) -> list[str]:

@@ -9,9 +9,9 @@ from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
 
+from mmclip.io.atomic import write_image
 from mmclip.registry import VISUALIZERS
 from mmclip.visualization.word_boxes import FONT, MAX_CHARACTERS, word_colour
-from mmclip.whole_files import write_image
 
 OPACITY = 0.5
 BACKGROUND_WORDS = ('background', 'other', 'others')  # left unpainted

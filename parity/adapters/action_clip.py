@@ -14,6 +14,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
 from mmclip import config_path
+from mmclip.clip.loading import clip_preprocess, clip_tokenizer
 from mmclip.datasets.transforms.video import (
     FrameResizeCrop,
     middle_frames,
@@ -26,7 +27,6 @@ from mmclip.models.action_clip.loss import MultiPositiveKLLoss, multi_positive_k
 from mmclip.models.action_clip.post_prompts import normalise
 from mmclip.models.action_clip.recognizer import ActionCLIP, class_scores
 from mmclip.models.action_clip.text_prompts import action_prompts
-from mmclip.models.common.clip_loading import clip_preprocess, clip_tokenizer
 from mmclip.registry import MODELS
 from parity.adapters._clip_towers import architecture
 from parity.case import Case, Comparison, compare_keys

@@ -14,6 +14,8 @@ from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 from torch import multiprocessing
 
 from mmclip import config_path
+from mmclip.clip.dense_features import vit_project
+from mmclip.clip.loading import clip_tokenizer
 from mmclip.datasets.transforms.text_video import cut_frames, frames_by_second
 from mmclip.datasets.transforms.video import FrameResizeCrop
 from mmclip.engine.name_rules import NameRuleConstructor
@@ -29,8 +31,6 @@ from mmclip.models.clip4clip.freeze import frozen_names
 from mmclip.models.clip4clip.heads import normalise
 from mmclip.models.clip4clip.loss import symmetric_cross_entropy
 from mmclip.models.clip4clip.retriever import CLIP4Clip, video_text_preprocessor
-from mmclip.models.common.clip_dense import vit_project
-from mmclip.models.common.clip_loading import clip_tokenizer
 from mmclip.registry import MODELS
 from parity.adapters._clip_towers import architecture
 from parity.case import Case, Comparison, compare_keys

@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from mmengine.dataset import Compose
 from PIL import Image
 
+from mmclip.clip.backbones import OpenCLIPBackbone
+from mmclip.clip.causal_text import encode_causal
+from mmclip.clip.causal_tower import causal_tower
+from mmclip.clip.config import clip_config_of, clip_config_of_hugging_face
+from mmclip.clip.dense_features import resize_position_embedding
+from mmclip.clip.loading import build_clip
+from mmclip.clip.text_encoder import average_prompts
+from mmclip.clip.tokenizer import CLIPTokenizer
 from mmclip.evaluation.top_k_accuracy import top_k_hits
 from mmclip.models.clip_zero_shot.classifier import clip_data_preprocessor
 from mmclip.models.clip_zero_shot.convert import convert
-from mmclip.models.common.causal_text import encode_causal
-from mmclip.models.common.causal_tower import causal_tower
-from mmclip.models.common.clip_backbones import OpenCLIPBackbone
-from mmclip.models.common.clip_config_of import clip_config_of, clip_config_of_hugging_face
-from mmclip.models.common.clip_dense import resize_position_embedding
-from mmclip.models.common.clip_loading import build_clip
-from mmclip.models.common.text_encoders import average_prompts
-from mmclip.models.common.tokenizers import CLIPTokenizer
 from mmclip.registry import MODELS
 from parity.case import Case, Comparison, compare_keys
 
@@ -168,7 +168,7 @@ def zeroshot_ensemble(case: Case) -> dict:
 
 
 def contrastive_loss(case: Case) -> dict:
-    from mmclip.models.common.contrastive_loss import contrastive_loss as symmetric_info_nce
+    from mmclip.clip.contrastive_loss import contrastive_loss as symmetric_info_nce
 
     leaves = {name: value.clone().requires_grad_() for name, value in case.inputs.items()}
     loss = symmetric_info_nce(

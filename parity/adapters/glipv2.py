@@ -30,8 +30,8 @@ from mmclip.models.glipv2.region_words import (
 from mmclip.models.glipv2.regions import box_features, location_features
 from mmclip.models.glipv2.text_swin import TextSwin
 from mmclip.models.glipv2.token_mask_head import TokenMaskHead, mask_targets
-from mmclip.models.glipv2.vqa_text import divert_answer
 from mmclip.registry import MODELS, TASK_UTILS
+from mmclip.text.vqa import divert_answer
 from parity.adapters.glip.training import NumbersOnCPU
 from parity.case import Case, Comparison, Measure, compare_keys
 

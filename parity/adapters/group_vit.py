@@ -12,11 +12,8 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 from mmclip import config_path
-from mmclip.models.common.class_names import class_names
-from mmclip.models.common.contrastive_loss import contrastive_loss
-from mmclip.models.common.phrases import noun_phrases, nouns, prompt_texts
-from mmclip.models.common.prompts import get_prompts
-from mmclip.models.common.tokenizers import CLIPTokenizer
+from mmclip.clip.contrastive_loss import contrastive_loss
+from mmclip.clip.tokenizer import CLIPTokenizer
 from mmclip.models.group_vit import grouping as grouping_module
 from mmclip.models.group_vit.convert import convert, new_name
 from mmclip.models.group_vit.encoder import GroupViT
@@ -25,6 +22,9 @@ from mmclip.models.group_vit.losses import multi_label_loss
 from mmclip.models.group_vit.segmentor import GroupViTSegmentor
 from mmclip.models.group_vit.zero_shot import group_maps
 from mmclip.registry import MODELS, PARAM_SCHEDULERS
+from mmclip.text.class_names import class_names
+from mmclip.text.phrases import noun_phrases, nouns, prompt_texts
+from mmclip.text.prompts import get_prompts
 from parity.case import Case, Comparison, Measure, compare_keys
 
 LAYER = 'img_encoder.layers.0.'
@@ -261,7 +261,7 @@ def losses(case: Case) -> dict:
     )
     head.multi_label_logit_scale = None if shared else head.multi_label_logit_scale
     main, multi = [], []
-    places = ('mmclip.models.common.contrastive_loss', 'mmclip.models.group_vit.losses')
+    places = ('mmclip.clip.contrastive_loss', 'mmclip.models.group_vit.losses')
     with (
         mock.patch(f'{places[0]}.gather_features', gathered),
         mock.patch(f'{places[1]}.gather_features', gathered),

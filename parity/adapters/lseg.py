@@ -13,22 +13,22 @@ from mmengine.optim import PolyLR, build_optim_wrapper
 from mmseg.models.backbones.resnet import Bottleneck, ResNet
 
 from mmclip import config_path
+from mmclip.clip.causal_text import causal_tower, encode_causal
+from mmclip.clip.config import clip_config_of
+from mmclip.clip.dense_features import resize_position_embedding
+from mmclip.clip.loading import build_clip
 from mmclip.datasets.fold_benchmarks import BENCHMARKS, fold_classes
 from mmclip.datasets.transforms.segmentation import RandomLongSideCrop, ShortSideCenterCrop, _crop
 from mmclip.evaluation.fold_iou import fold_areas, fold_scores
 from mmclip.evaluation.open_vocab_iou import class_areas, iou_scores
-from mmclip.models.common.causal_text import causal_tower, encode_causal
-from mmclip.models.common.class_names import class_names
-from mmclip.models.common.clip_config_of import clip_config_of
-from mmclip.models.common.clip_dense import resize_position_embedding
-from mmclip.models.common.clip_loading import build_clip
-from mmclip.models.common.multi_scale import multi_scale_logits
-from mmclip.models.common.open_vocab_segmentor import OpenVocabSegmentor
-from mmclip.models.common.text_classifier import _to_bytes
+from mmclip.models.dense.multi_scale import multi_scale_logits
+from mmclip.models.dense.open_vocab_segmentor import OpenVocabSegmentor
 from mmclip.models.lseg.convert import clip_of, convert, new_name
 from mmclip.models.lseg.head_block import HeadBlock
 from mmclip.models.lseg.reassemble import Readout
 from mmclip.registry import MODELS
+from mmclip.text.class_names import class_names
+from mmclip.vocabulary.classifier import _to_bytes
 from parity.case import Case, Comparison, Measure, compare_keys
 
 ARCH = {1: 'bottleneck', 2: 'depthwise'}

@@ -18,9 +18,9 @@ from mmengine.structures import InstanceData
 
 from mmclip import config_path
 from mmclip.apis import OpenVocabInferencer
-from mmclip.models.common.text_classifier import classifiers_of
-from mmclip.models.common.vocabulary import Vocabulary
 from mmclip.registry import MODELS
+from mmclip.vocabulary.classifier import classifiers_of
+from mmclip.vocabulary.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tools'))

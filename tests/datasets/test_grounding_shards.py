@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmclip.datasets import GroundingShards
 from mmclip.datasets.grounding_shards import CaptionStream, shard_names
-from mmclip.models.glip.captions import Caption
+from mmclip.text.captions import Caption
 
 
 def write(folder, shard, scores, folders=()):

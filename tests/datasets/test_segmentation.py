@@ -278,7 +278,7 @@ def test_balanced_training_draws_classes(tmp_path):
 
 @pytest.mark.parametrize('channels', [1, 3])
 def test_fss_masks_are_cut_at_half(tmp_path, channels):
-    from mmclip.models.common.class_names import class_names
+    from mmclip.text.class_names import class_names
 
     name = class_names('fss1000')[760]
     for word in class_names('fss1000')[760:]:

@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from safetensors.torch import load_file
 
 from mmclip.datasets.transforms.teacher_embeddings import move_boxes, valid_boxes
-from mmclip.models.vild.region_store import (
+from mmclip.stores.regions import (
     Regions,
     shard_path,
     write_index,

@@ -8,17 +8,17 @@ from mmdet.datasets.transforms import RandomShift
 from mmengine.dataset import Compose
 from torch import nn
 
+from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.datasets.transforms.teacher_embeddings import LoadTeacherEmbeddings
 from mmclip.engine.region_store_hook import RegionStoreHook
-from mmclip.models.common.text_classifier import TextEmbeddingClassifier
-from mmclip.models.common.text_encoders import CLIPTextEncoder
-from mmclip.models.vild.region_store import (
+from mmclip.stores.regions import (
     Regions,
     shard_path,
     write_index,
     write_meta,
     write_shard,
 )
+from mmclip.vocabulary.classifier import TextEmbeddingClassifier
 
 
 @pytest.fixture

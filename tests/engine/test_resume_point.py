@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmclip.checkpoint import read_state_dict
 from mmclip.engine import resume_point
+from mmclip.io.checkpoint import read_state_dict
 
 STATE = {'a': torch.arange(6.0), 'b': torch.ones(3).half()}
 TRAINING = {'state_dict': STATE, 'meta': {'iter': 1, 'epoch': 0}, 'message_hub': {}}

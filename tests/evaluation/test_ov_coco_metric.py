@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmclip.evaluation.ov_coco_metric import OVCocoMetric, variant_of
-from mmclip.models.common.class_names import class_names, novel_names
+from mmclip.text.class_names import class_names, novel_names
 
 NAMES = {65: class_names('ov_coco'), 80: class_names('coco80')}
 NOVEL = sorted(novel_names('ov_coco'))

@@ -18,7 +18,7 @@ from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture
 from mmclip.datasets.transforms.segmentation import read_mask
 from mmclip.io import image as image_module
 from mmclip.io.image import decode_image, open_image, open_unchanged, standard_image
-from mmclip.models.common.example_pictures import _read as read_example
+from mmclip.vocabulary.exemplars import _read as read_example
 
 ROOT = Path(__file__).resolve().parents[2]
 EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n'

@@ -21,11 +21,11 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
 from mmclip import config_path
+from mmclip.clip import contrastive_loss
 from mmclip.engine.bfloat16 import BFloat16OptimWrapper
-from mmclip.models.common import contrastive_loss
-from mmclip.models.common.text_classifier import classifiers_of
-from mmclip.models.glip.captions import class_caption
 from mmclip.registry import MODELS
+from mmclip.text.captions import class_caption
+from mmclip.vocabulary.classifier import classifiers_of
 
 SIDE = 64
 NAMES = ['cat', 'dog', 'red car', 'tree']

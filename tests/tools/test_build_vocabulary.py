@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from mmclip.models.common.vocabulary import Vocabulary
+from mmclip.vocabulary.vocabulary import Vocabulary
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'build_vocabulary.py'
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmclip.models.common.class_names import class_names
+from mmclip.text.class_names import class_names
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters' / 'coco_object.py'
 

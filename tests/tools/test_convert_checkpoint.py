@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from mmclip.models.common.clip_loading import build_clip
+from mmclip.clip.loading import build_clip
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
 import convert_checkpoint

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmclip.checkpoint import read_state_dict, write_state_dict
+from mmclip.clip.loading import ASSETS, build_clip
 from mmclip.datasets.mini_world.make import make
-from mmclip.models.common.clip_loading import ASSETS, build_clip
+from mmclip.io.checkpoint import read_state_dict, write_state_dict
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'make_mini_clip.py'
 

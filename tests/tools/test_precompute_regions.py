@@ -18,11 +18,11 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from safetensors.torch import save_file
 
-from mmclip.engine.job_place import job_place
-from mmclip.models.common.clip_loading import build_clip
+from mmclip.clip.loading import build_clip
+from mmclip.distributed import job_place
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
-from mmclip.models.vild.region_store import RegionStore
 from mmclip.registry import MODELS
+from mmclip.stores.regions import RegionStore
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'precompute_regions.py'
@@ -108,9 +108,9 @@ def test_several_processes_and_workers_make_the_same_bytes(
 
 
 def test_a_run_that_is_cut_off_goes_on(tool, data, store, tmp_path, monkeypatch):
-    from mmclip.models.vild import precompute
+    from mmclip.offline import precompute_regions
 
-    out, write = tmp_path / 'cut', precompute.write_shard
+    out, write = tmp_path / 'cut', precompute_regions.write_shard
     for _ in range(3):
         made = []
 
@@ -121,12 +121,12 @@ def test_a_run_that_is_cut_off_goes_on(tool, data, store, tmp_path, monkeypatch)
             made.append(path)
             return write(path, *rest)
 
-        monkeypatch.setattr(precompute, 'write_shard', one_then_die)
+        monkeypatch.setattr(precompute_regions, 'write_shard', one_then_die)
         with pytest.raises(KeyboardInterrupt):
             tool.main(arguments(data, out))
         with pytest.raises(FileNotFoundError, match='not finished'):
             RegionStore(out)
-    monkeypatch.setattr(precompute, 'write_shard', write)
+    monkeypatch.setattr(precompute_regions, 'write_shard', write)
     tool.main(arguments(data, out))
     assert content(out) == content(store)
 

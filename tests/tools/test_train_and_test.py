@@ -105,7 +105,7 @@ def test_other_files_that_a_config_names(more, expected, tmp_path):
 def test_remote_files_are_not_looked_for(tmp_path):
     from mmengine import Config
 
-    from mmclip.engine import preflight
+    from mmclip.cli import preflight
 
     more = DATA.format(root='s3://bucket/coco/')
     more += "model['init_cfg'] = dict(type='Pretrained', checkpoint='torchvision://resnet50')\n"
@@ -315,7 +315,7 @@ def test_a_test_that_fails_leaves_no_predictions(trained, tmp_path):
 def test_maps_of_many_classes_are_written_whole(tmp_path):
     import cv2
 
-    from mmclip.engine.map_writer import MapWriter
+    from mmclip.evaluation.seg_map_dump import MapWriter
 
     for classes, lift in ((256, 0), (256, 1), (385, 0)):
         labels = torch.tensor([[[0, 1], [254, classes - 1]]])

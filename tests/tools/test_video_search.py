@@ -10,20 +10,20 @@ import torch.nn.functional as F
 
 from mmclip.apis.video_search import VideoSearcher, list_videos
 from mmclip.datasets.mini_world import make
-from mmclip.models.clip4clip.feature_store import (
-    FeatureStore,
-    fill_store,
-    missing_shards,
-    open_store,
-    shard_path,
-)
 from mmclip.models.clip4clip.search import (
     build_index,
     exact_search,
     index_search,
     load_index,
 )
-from mmclip.models.common.fingerprint import fingerprint
+from mmclip.stores.fingerprint import fingerprint
+from mmclip.stores.video_features import (
+    FeatureStore,
+    fill_store,
+    missing_shards,
+    open_store,
+    shard_path,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'clip4clip/clip4clip_meanp_mini.py'

@@ -14,8 +14,8 @@ import io
 import re
 from pathlib import Path
 
-from mmclip import user_errors
-from mmclip.whole_files import atomic_file
+from mmclip.cli import errors
+from mmclip.io.atomic import atomic_file
 
 _ACTION = re.compile(r'c(\d{3}) \S+ \S+')
 
@@ -94,4 +94,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -26,11 +26,11 @@ from faster_coco_eval import COCO
 from PIL import Image
 from rich.progress import track
 
-from mmclip import user_errors
-from mmclip.checkpoint import read_checkpoint
+from mmclip.cli import errors
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
-from mmclip.whole_files import atomic_file, link_folder, write_text
+from mmclip.io.atomic import atomic_file, link_folder, write_text
+from mmclip.io.checkpoint import read_checkpoint
 
 PARTS = {'trn': 'train2014', 'val': 'val2014'}
 
@@ -137,4 +137,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmclip import user_errors
+from mmclip.cli import errors
 from mmclip.datasets.transforms.segmentation import read_mask
-from mmclip.whole_files import write_image
+from mmclip.io.atomic import write_image
 
 # COCO's ids run to 90, ten of them are not used.
 UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
@@ -87,4 +87,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

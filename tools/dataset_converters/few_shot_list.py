@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmclip import user_errors
+from mmclip.cli import errors
+from mmclip.io.atomic import atomic_file
 from mmclip.io.parsing import is_digits
-from mmclip.whole_files import atomic_file
 
 
 def draw(lines: list[str], shots: int, seed: int) -> list[str]:
@@ -64,4 +64,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

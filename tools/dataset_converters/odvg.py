@@ -14,14 +14,14 @@ import argparse
 import json
 from pathlib import Path
 
-from mmclip import user_errors
+from mmclip.cli import errors
 from mmclip.datasets.odvg_writers import (
     coco_records,
     flickr30k_records,
     mdetr_records,
     write_lines,
 )
-from mmclip.whole_files import write_text
+from mmclip.io.atomic import write_text
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,4 +47,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -15,9 +15,9 @@ others have the split 'unused'), for the variant of the protocol in which the cl
 import argparse
 from pathlib import Path
 
-from mmclip import user_errors
+from mmclip.cli import errors
 from mmclip.datasets.base_only import convert_file, split_of_names
-from mmclip.models.common.class_names import class_names, novel_names
+from mmclip.text.class_names import class_names, novel_names
 
 
 def ov_coco_splits() -> dict[str, str]:
@@ -58,4 +58,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from mmclip import user_errors
+from mmclip.cli import errors
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
-from mmclip.whole_files import atomic_file, link_folder, write_text
+from mmclip.io.atomic import atomic_file, link_folder, write_text
 
 VOID = 255
 LISTS = tuple(f'{kind}/fold{fold}.txt' for kind in ('trn', 'val') for fold in range(NUM_FOLDS))
@@ -117,4 +117,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    user_errors.run(main)
+    errors.run(main)

@@ -30,8 +30,8 @@ from mmclip.datasets.mini_world import (
     video,
 )
 from mmclip.datasets.mini_world.world import World
+from mmclip.io.atomic import unfinished
 from mmclip.io.parsing import read_json
-from mmclip.whole_files import unfinished
 
 PARTS = {
     'detection': detection,

@@ -2,9 +2,9 @@
 
 from mmcv.transforms import BaseTransform
 
-from mmclip.models.glip.tokenizers import OffsetTokenizer
-from mmclip.models.glipv2.vqa_text import divert_answer, mask_text
 from mmclip.registry import TASK_UTILS, TRANSFORMS
+from mmclip.text.offset_tokenizers import OffsetTokenizer
+from mmclip.text.vqa import divert_answer, mask_text
 
 
 @TRANSFORMS.register_module()
@@ -15,7 +15,7 @@ class DivertAnswer(BaseTransform):
     ``mmclip.ODVGDataset`` reads it from records. Samples without one stay as they are. Place it
     before ``mmclip.CaptionGrounding``.
 
-    Source: :func:`mmclip.models.glipv2.vqa_text.divert_answer`.
+    Source: :func:`mmclip.text.vqa.divert_answer`.
 
     Args:
         tokenizer: Config of the text tower's tokenizer, which knows the mask.

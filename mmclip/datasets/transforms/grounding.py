@@ -13,11 +13,11 @@ from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import PackDetInputs
 
 from mmclip.datasets.transforms.class_sampling import draw_negatives, fitting_positives
-from mmclip.models.common.class_names import class_names, novel_names
-from mmclip.models.glip.captions import SEPARATOR, apart_caption, class_caption, words_of_class
-from mmclip.models.glip.chunks import SPECIAL_TOKENS
-from mmclip.models.glip.tokenizers import OffsetTokenizer
 from mmclip.registry import TASK_UTILS, TRANSFORMS
+from mmclip.text.captions import SEPARATOR, apart_caption, class_caption, words_of_class
+from mmclip.text.class_chunks import SPECIAL_TOKENS
+from mmclip.text.class_names import class_names, novel_names
+from mmclip.text.offset_tokenizers import OffsetTokenizer
 
 TEXT_KEYS = ('text', 'text_type', 'phrase_spans', 'phrase_labels', 'maskable_spans')
 # mmdet's inference: a text that comes with an image; the model finds its phrases.

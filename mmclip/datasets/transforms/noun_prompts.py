@@ -6,9 +6,9 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from open_clip import SimpleTokenizer
 
-from mmclip.models.common.phrases import noun_finder, prompt_texts
-from mmclip.models.common.prompts import get_prompts
 from mmclip.registry import TRANSFORMS
+from mmclip.text.phrases import noun_finder, prompt_texts
+from mmclip.text.prompts import get_prompts
 
 
 @TRANSFORMS.register_module()
@@ -21,13 +21,13 @@ class NounPrompts(BaseTransform):
 
     Args:
         num_prompts: K; 0 for the caption alone.
-        templates: Prompt set or templates, see :func:`mmclip.models.common.prompts.get_prompts`.
+        templates: Prompt set or templates, see :func:`mmclip.text.prompts.get_prompts`.
         source: Who finds the nouns: ``'auto'``, ``'nltk'``, ``'word_list'`` or a list of words, see
-            :func:`mmclip.models.common.phrases.noun_finder`.
+            :func:`mmclip.text.phrases.noun_finder`.
         kind: ``'noun'``, ``'noun_phrase'``, or ``'noun_phrase_official'`` with the oddities of the
             official code.
         max_words: Neighbours of a list of words that count as a noun too, see
-            :func:`mmclip.models.common.phrases.listed_words`.
+            :func:`mmclip.text.phrases.listed_words`.
         context_length: T, to tokenise here, in the workers of the data loader, and not between two
             steps of the model: ``text_ids``, (1 + K, T) integers, for the meta_keys of the packing.
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmclip.models.glip.captions import Caption, absent_phrases, apart_caption, pack_captions
-from mmclip.models.glip.chunks import SPECIAL_TOKENS
-from mmclip.models.glip.tokenizers import OffsetTokenizer
 from mmclip.registry import TASK_UTILS, TRANSFORMS
+from mmclip.text.captions import Caption, absent_phrases, apart_caption, pack_captions
+from mmclip.text.class_chunks import SPECIAL_TOKENS
+from mmclip.text.offset_tokenizers import OffsetTokenizer
 
 
 def fitting_captions(
@@ -57,7 +57,7 @@ class PackCaptions(BaseTransform):
         mask_own_only: Masked language modelling may hide words of the own caption only.
         apart: Phrases alone stand in for the captions, as in ``mmclip.CaptionGrounding``; those of
             other pictures only where they do not overlap with an own one
-            (:func:`mmclip.models.glip.captions.absent_phrases`).
+            (:func:`mmclip.text.captions.absent_phrases`).
 
     Raises:
         ValueError: settings out of range; a data set without captions.

@@ -10,8 +10,8 @@ from mmdet.datasets.transforms import PackDetInputs
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
-from mmclip.models.vild.region_store import RegionStore
 from mmclip.registry import TRANSFORMS
+from mmclip.stores.regions import RegionStore
 
 # Transforms of mmdet that move pixels without saying so in ``homography_matrix``.
 UNTRACKED = (

@@ -8,10 +8,10 @@ from mmengine.structures import BaseDataElement
 from open_clip.transformer import QuickGELU
 from torch import nn
 
+from mmclip.clip.loading import build_clip, clip_preprocess
 from mmclip.models.action_clip.post_prompts import normalise
 from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
-from mmclip.models.common.clip_loading import build_clip, clip_preprocess
 
 Samples = list[BaseDataElement]
 

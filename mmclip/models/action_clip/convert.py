@@ -24,8 +24,8 @@ from collections.abc import Mapping
 
 import torch
 
-from mmclip.checkpoint import read_checkpoint, read_state_dict
-from mmclip.models.common.clip_layouts import to_open_clip
+from mmclip.clip.layouts import to_open_clip
+from mmclip.io.checkpoint import read_checkpoint, read_state_dict
 
 State = dict[str, torch.Tensor]
 _HEAD = 'video.post_prompt.'
@@ -48,7 +48,7 @@ def read(path: str | os.PathLike) -> State:
     """The weights of a checkpoint; of an official one both parts, the head's as ``fusion.*``.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`mmclip.checkpoint.read_checkpoint`.
+        FileNotFoundError, ValueError: as :func:`mmclip.io.checkpoint.read_checkpoint`.
     """
     content = read_checkpoint(path)
     if not isinstance(content, Mapping) or 'model_state_dict' not in content:

@@ -5,7 +5,7 @@ from open_clip.transformer import VisionTransformer
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mmclip.models.common.clip_dense import resize_position_embedding, vit_embed
+from mmclip.clip.dense_features import resize_position_embedding, vit_embed
 
 
 def temporal_shift(tokens: torch.Tensor, n_div: int = 8) -> torch.Tensor:

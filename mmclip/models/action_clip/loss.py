@@ -5,7 +5,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from mmclip.models.common.contrastive_loss import gather_features, warn_of_lone_sample
+from mmclip.clip.contrastive_loss import gather_features, warn_of_lone_sample
 from mmclip.registry import MODELS
 
 

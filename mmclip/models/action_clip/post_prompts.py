@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmclip.models.common.temporal_blocks import init_normal, run_blocks, temporal_blocks
+from mmclip.clip.temporal_blocks import init_normal, run_blocks, temporal_blocks
 from mmclip.registry import MODELS
 
 

@@ -10,15 +10,15 @@ from mmengine.dist import get_rank, get_world_size
 from PIL import Image
 from torch import nn
 
+from mmclip.clip.loading import clip_preprocess
 from mmclip.models.action_clip.base import Samples, VideoRecognizer, labels_of, load_towers
 from mmclip.models.action_clip.post_prompts import normalise
 from mmclip.models.action_clip.text_prompts import action_prompts
 from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
-from mmclip.models.common.class_names import class_names
-from mmclip.models.common.clip_loading import clip_preprocess
-from mmclip.models.common.example_pictures import encode_examples
 from mmclip.registry import MODELS
+from mmclip.text.class_names import class_names
+from mmclip.vocabulary.exemplars import encode_examples
 
 
 def class_scores(
@@ -177,7 +177,7 @@ class ActionCLIP(VideoRecognizer):
             names: Class names or a known vocabulary.
             prompts: Templates; None keeps the present ones.
             examples: Pictures that stand for classes at test time, as
-                :func:`mmclip.models.common.example_pictures.encode_examples`; each is a video of
+                :func:`mmclip.vocabulary.exemplars.encode_examples`; each is a video of
                 one frame. Training knows the words alone.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mmclip.models.common.prompts import PromptSet, get_prompts
+from mmclip.text.prompts import PromptSet, get_prompts
 
 # In the official order, which is the order of the scores' layout. The paper names three kinds:
 # prefix (the name comes first), suffix (last) and cloze (in between).
@@ -44,7 +44,7 @@ def action_prompts(prompts: str | Sequence[str]) -> PromptSet:
     Args:
         prompts: ``'action_clip_16'`` (all sixteen), ``'action_clip_prefix'``,
             ``'action_clip_suffix'``, ``'action_clip_cloze'``, or as
-            :func:`mmclip.models.common.prompts.get_prompts`: ``'name'``, one's own templates ...
+            :func:`mmclip.text.prompts.get_prompts`: ``'name'``, one's own templates ...
 
     Raises:
         ValueError: unknown set (all are listed), no template, a template without ``{}``.

@@ -8,10 +8,10 @@ from mmengine.model import BaseModule
 from open_clip.model import _build_text_tower
 from torch import nn
 
-from mmclip.models.common.causal_text import encode_causal, encode_tokens, tokens_per_batch
-from mmclip.models.common.causal_tower import causal_tower
-from mmclip.models.common.clip_loading import clip_config, clip_tokenizer
-from mmclip.models.common.clip_options import trusted_config, without_code
+from mmclip.clip.causal_text import encode_causal, encode_tokens, tokens_per_batch
+from mmclip.clip.causal_tower import causal_tower
+from mmclip.clip.loading import clip_config, clip_tokenizer
+from mmclip.clip.options import trusted_config, without_code
 
 PRETRAINED = ('clip', 'random')
 _FIELDS = {'name', 'config', 'context_length', 'pretrained'}
@@ -103,7 +103,7 @@ class ActionTextTower(BaseModule):
     """Sentences to raw features, with gradients for training and without for a whole vocabulary.
 
     CLIP's tower is causal: padding is skipped in training, and a vocabulary shares what its
-    sentences have in common (:mod:`mmclip.models.common.causal_text`); both are exact.
+    sentences have in common (:mod:`mmclip.clip.causal_text`); both are exact.
 
     Args:
         model: CLIP's architecture, which gives D and, unless ``tower`` is a dict, the tower.

@@ -9,8 +9,8 @@ from torch import nn
 
 from mmclip.models.action_clip.base import Samples, VideoRecognizer, labels_of, load_towers
 from mmclip.models.action_clip.video_tower import VideoTower
-from mmclip.models.common.class_names import class_names
 from mmclip.registry import MODELS
+from mmclip.text.class_names import class_names
 
 
 @MODELS.register_module()

@@ -8,8 +8,8 @@ from timm.layers import DropPath
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmclip.clip.loading import build_image_tower, clip_embed_dim
 from mmclip.models.action_clip.frame_prompts import JointPrompt, run_vit
-from mmclip.models.common.clip_loading import build_image_tower, clip_embed_dim
 from mmclip.registry import MODELS
 
 PRETRAINED = ('clip', 'random')
@@ -55,7 +55,7 @@ class VideoTower(BaseModule):
     Source: ActionCLIP, section 3.3 and figure 3.
 
     Args:
-        model: CLIP's architecture, as :func:`mmclip.models.common.clip_loading.clip_config`.
+        model: CLIP's architecture, as :func:`mmclip.clip.loading.clip_config`.
         tower: ``'clip'``, ``'random'``, or ``dict(name=..., pretrained=True)`` for a timm model
             with a projection in front of D (an ImageNet ViT).
         num_frames: T.

@@ -25,7 +25,7 @@ import re
 
 import torch
 
-from mmclip.models.common.clip_layouts import to_open_clip
+from mmclip.clip.layouts import to_open_clip
 
 State = dict[str, torch.Tensor]
 _TABLE = 'frame_position_embeddings.weight'

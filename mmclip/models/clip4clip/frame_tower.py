@@ -4,9 +4,9 @@ import torch
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from mmclip.clip.cached_gradients import in_chunks
+from mmclip.clip.dense_features import resize_position_embedding, vit_pool
 from mmclip.models.clip4clip.patch_3d import Patch3D
-from mmclip.models.common.cached_gradients import in_chunks
-from mmclip.models.common.clip_dense import resize_position_embedding, vit_pool
 
 
 def _tokens(tower: VisionTransformer, patches: torch.Tensor) -> torch.Tensor:
@@ -44,7 +44,7 @@ def frame_features(
         mask: True where a frame is real.
         embed_dim: D.
         patch_3d: In the place of the ViT's own patch embedding.
-        chunk: Frames at a time (:func:`mmclip.models.common.cached_gradients.in_chunks`).
+        chunk: Frames at a time (:func:`mmclip.clip.cached_gradients.in_chunks`).
 
     Shapes:
         frames (B, T, 3, H, W), mask (B, T) bool -> (B, T, D).

@@ -8,8 +8,8 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from mmclip.models.common.causal_tower import CausalTower
-from mmclip.models.common.temporal_blocks import init_normal, run_blocks, temporal_blocks
+from mmclip.clip.causal_tower import CausalTower
+from mmclip.clip.temporal_blocks import init_normal, run_blocks, temporal_blocks
 from mmclip.registry import MODELS
 
 

@@ -7,7 +7,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from mmclip.models.common.contrastive_loss import (
+from mmclip.clip.contrastive_loss import (
     contrastive_loss,
     gather_features,
     warn_of_lone_sample,

@@ -20,7 +20,7 @@ from torch import nn
 
 from mmclip.models.clip4clip.heads import check_positions
 
-CPU_TOKENS = 1024  # as in mmclip.models.common.causal_text: activations stay in the caches
+CPU_TOKENS = 1024  # as in mmclip.clip.causal_text: activations stay in the caches
 ACCELERATOR_TOKENS = 131072
 
 

@@ -10,19 +10,19 @@ from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmclip.models.clip4clip.frame_tower import frame_features
-from mmclip.models.clip4clip.freeze import freeze
-from mmclip.models.clip4clip.heads import normalise
-from mmclip.models.clip4clip.patch_3d import Patch3D
-from mmclip.models.common.causal_text import encode_causal, encode_tokens
-from mmclip.models.common.causal_tower import causal_tower
-from mmclip.models.common.clip_loading import (
+from mmclip.clip.causal_text import encode_causal, encode_tokens
+from mmclip.clip.causal_tower import causal_tower
+from mmclip.clip.contrastive_loss import MAX_LOG_SCALE
+from mmclip.clip.loading import (
     build_clip,
     clip_config,
     clip_preprocess,
     clip_tokenizer,
 )
-from mmclip.models.common.contrastive_loss import MAX_LOG_SCALE
+from mmclip.models.clip4clip.frame_tower import frame_features
+from mmclip.models.clip4clip.freeze import freeze
+from mmclip.models.clip4clip.heads import normalise
+from mmclip.models.clip4clip.patch_3d import Patch3D
 from mmclip.registry import MODELS
 
 Samples = list[BaseDataElement]

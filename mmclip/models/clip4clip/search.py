@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from mmclip.models.clip4clip.feature_store import FeatureStore
-from mmclip.whole_files import atomic_file
+from mmclip.io.atomic import atomic_file
+from mmclip.stores.video_features import FeatureStore
 
 _QUERIES = 256
 _ROWS = 4096  # vectors that are compared exactly at once

@@ -16,10 +16,10 @@ The flow:
 Files: ``classifier.py`` (:class:`CLIPZeroShotClassifier`), ``linear_classifier.py``
 (:class:`LinearClassifier` and a probe fitted at once by L-BFGS), ``contrastive.py``
 (:class:`CLIPContrastive`), ``convert.py`` (OpenAI's, open_clip's and Hugging Face's checkpoints).
-Shared with the other methods, in ``models/common``: ``clip_loading.py`` and ``clip_layouts.py``
-(weights), ``clip_config_of.py`` (sizes read off weights), ``clip_backbones.py`` and
-``clip_dense.py`` (:class:`OpenCLIPBackbone`: intermediate and dense features), ``causal_text.py``
-and ``text_encoders.py`` (fast exact text encoding), ``tokenizers.py``, ``prompts.py``.
+Shared with the other methods, in ``mmclip/clip``: ``loading.py`` and ``layouts.py`` (weights),
+``config.py`` (sizes read off weights), ``backbones.py`` and ``dense_features.py``
+(:class:`OpenCLIPBackbone`: intermediate and dense features), ``causal_text.py`` and
+``text_encoder.py`` (fast exact text encoding), ``tokenizer.py``. Templates: ``mmclip/text``.
 
 Known differences from the official code: a text that is too long is cut and a warning says so (the
 official ``tokenize`` raises unless told to cut; ``CLIPTokenizer(truncate=False)`` does the same);

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 
-from mmclip.models.common.clip_loading import clip_preprocess
+from mmclip.clip.loading import clip_preprocess
 from mmclip.registry import MODELS
 
 
@@ -17,7 +17,7 @@ def clip_data_preprocessor(model: str | dict = 'ViT-B-32', pretrained: str | Non
     """Config of the normalisation of RGB uint8 pictures that a CLIP was trained with.
 
     Args:
-        model: As :func:`mmclip.models.common.clip_loading.clip_config`.
+        model: As :func:`mmclip.clip.loading.clip_config`.
         pretrained: An open_clip tag may have a mean and std of its own.
     """
     settings = clip_preprocess(model, pretrained)

@@ -10,11 +10,11 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import nn
 
+from mmclip.clip.cached_gradients import in_chunks
+from mmclip.clip.causal_text import encode_tokens
+from mmclip.clip.contrastive_loss import MAX_LOG_SCALE
+from mmclip.clip.loading import build_clip, clip_tokenizer
 from mmclip.models.clip_zero_shot.classifier import clip_data_preprocessor
-from mmclip.models.common.cached_gradients import in_chunks
-from mmclip.models.common.causal_text import encode_tokens
-from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
-from mmclip.models.common.contrastive_loss import MAX_LOG_SCALE
 from mmclip.registry import MODELS
 
 
@@ -31,7 +31,7 @@ class CLIPContrastive(BaseModel):
         pretrained: Weights to start from: open_clip tag, local file or folder, or None.
         loss: Config of the loss.
         chunk_size: Pairs that go through the towers at a time, for large batches in little memory
-            (:func:`mmclip.models.common.cached_gradients.in_chunks`); None: all.
+            (:func:`mmclip.clip.cached_gradients.in_chunks`); None: all.
         temperature: Initial temperature (the reciprocal of the scale); None keeps the model's own.
         data_preprocessor: None takes the CLIP's own mean and std.
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from mmclip.models.common.clip_config_of import clip_config_of
-from mmclip.models.common.clip_layouts import to_open_clip
-from mmclip.models.common.clip_loading import build_clip
+from mmclip.clip.config import clip_config_of
+from mmclip.clip.layouts import to_open_clip
+from mmclip.clip.loading import build_clip
 
 
 def convert(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -14,7 +14,7 @@ def convert(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     and v and stores the projections transposed.
 
     Args:
-        state: Tensors by name, as :func:`mmclip.checkpoint.read_state_dict` gives them.
+        state: Tensors by name, as :func:`mmclip.io.checkpoint.read_state_dict` gives them.
 
     Raises:
         ValueError: no CLIP, or not all of one, or more than one: what is missing and what is left

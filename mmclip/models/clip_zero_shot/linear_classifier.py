@@ -7,9 +7,9 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmclip.models.common.class_names import class_names
-from mmclip.models.common.clip_loading import clip_embed_dim
+from mmclip.clip.loading import clip_embed_dim
 from mmclip.registry import MODELS
+from mmclip.text.class_names import class_names
 
 
 @MODELS.register_module()

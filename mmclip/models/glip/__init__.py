@@ -13,9 +13,10 @@ The flow:
     test:     mean over a phrase's tokens of their probabilities, thresholds, NMS per phrase
     long vocabularies: as many captions as needed; the picture and the words are encoded once
 
-Text side: ``captions.py`` (captions of class names), ``chunks.py`` (long vocabularies),
-``tokenizers.py``, ``positive_map.py``, ``text_encoder.py`` (:class:`BertTokenEncoder`,
-:class:`CLIPTokenEncoder`), ``noun_phrases.py`` and ``pseudo_labels.py`` (self-training).
+Text side, in ``mmclip/text``: ``captions.py`` (captions of class names), ``class_chunks.py`` (long
+vocabularies), ``offset_tokenizers.py``, ``positive_map.py``, ``noun_phrases.py``; here
+``text_encoder.py`` (:class:`BertTokenEncoder`, :class:`CLIPTokenEncoder`). Self-training:
+``mmclip/offline/pseudo_label.py``.
 Model side: ``fusion.py`` and ``bi_attention.py`` (attention between picture and words), ``film.py``
 (an ablation of it), ``text_layer.py``, ``dyconv.py`` (DyHead block), ``neck.py``
 (:class:`DeepFusionNeck`, usable by other detectors), ``alignment.py`` (token logits),

@@ -10,7 +10,6 @@ from mmdet.structures import OptSampleList, SampleList
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmclip.models.common.class_names import class_names
 from mmclip.models.glip.head import DEFAULT_TEST, Boxes
 from mmclip.models.glip.host_prompts import asked_names, find_phrases
 from mmclip.models.glip.prompts import (
@@ -21,6 +20,7 @@ from mmclip.models.glip.prompts import (
     trimmed,
 )
 from mmclip.registry import MODELS
+from mmclip.text.class_names import class_names
 
 # What is trained, as starts of parameter names; the rest is frozen and in evaluation mode.
 TUNED = {

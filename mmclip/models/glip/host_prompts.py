@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from mmdet.structures import DetDataSample
 
-from mmclip.models.glip.captions import apart_caption
-from mmclip.models.glip.noun_phrases import phrase_finder
+from mmclip.text.captions import apart_caption
+from mmclip.text.noun_phrases import phrase_finder
 
 SEPARATOR = '. '
 

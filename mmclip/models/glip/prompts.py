@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import nn
 
-from mmclip.models.glip.captions import class_caption, words_of_class
-from mmclip.models.glip.chunks import chunk_classes
-from mmclip.models.glip.positive_map import positive_map
 from mmclip.models.glip.text_encoder import TokenEncoder
+from mmclip.text.captions import class_caption, words_of_class
+from mmclip.text.class_chunks import chunk_classes
+from mmclip.text.positive_map import positive_map
 
 Text = dict[str, torch.Tensor]
 ENCODED_AT_ONCE = 16  # captions

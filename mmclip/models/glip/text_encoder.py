@@ -10,10 +10,10 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mmclip.checkpoint import read_state_dict
-from mmclip.models.common.clip_loading import build_clip, clip_config
-from mmclip.models.glip.tokenizers import OffsetTokenizer, TokenBatch
+from mmclip.clip.loading import build_clip, clip_config
+from mmclip.io.checkpoint import read_state_dict
 from mmclip.registry import MODELS, TASK_UTILS
+from mmclip.text.offset_tokenizers import OffsetTokenizer, TokenBatch
 
 BERT_WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
 
@@ -22,7 +22,7 @@ class TokenEncoder(BaseModule):
     """What the two towers share.
 
     Attributes:
-        tokenizer: Texts to a :class:`~mmclip.models.glip.tokenizers.TokenBatch`.
+        tokenizer: Texts to a :class:`~mmclip.text.offset_tokenizers.TokenBatch`.
         embed_dim: C.
         max_tokens: T that texts are padded or cut to.
     """

@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from mmclip.models.common.contrastive_loss import gather_features
+from mmclip.clip.contrastive_loss import gather_features
 from mmclip.models.glipv2.region_words import (
     NO_REGION_LABEL,
     PAD_LABEL,

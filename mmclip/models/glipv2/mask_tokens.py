@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
-from mmclip.models.glip.positive_map import maskable_tokens
-from mmclip.models.glip.tokenizers import OffsetTokenizer, TokenBatch
 from mmclip.models.glipv2.mlm_head import IGNORED
 from mmclip.registry import TASK_UTILS
+from mmclip.text.offset_tokenizers import OffsetTokenizer, TokenBatch
+from mmclip.text.positive_map import maskable_tokens
 
 MASK_SHARE = 0.8  # of the chosen tokens; half of the rest becomes another word
 OTHER_SHARE = 0.9

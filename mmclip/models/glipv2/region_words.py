@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from mmclip.models.glip.captions import Caption
+from mmclip.text.captions import Caption
 
 NO_REGION_LABEL = -10  # of regions in pictures with free text
 NO_WORD_LABEL = -1  # of words that name no class

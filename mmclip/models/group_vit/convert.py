@@ -1,6 +1,6 @@
 """GroupViT checkpoints, official or of transformers, to the names of our modules.
 
-Official (``{'model': ...}`` beside omegaconf objects, read by :mod:`mmclip.checkpoint`)::
+Official (``{'model': ...}`` beside omegaconf objects, read by :mod:`mmclip.io.checkpoint`)::
 
     img_encoder.patch_embed.{proj,norm}            backbone.patch_embed.{projection,norm}
     img_encoder.layers.i.blocks.j.*                backbone.stages.i.blocks.j.*
@@ -165,7 +165,7 @@ def convert(state: State) -> State:
     Every weight is used.
 
     Args:
-        state: As :func:`mmclip.checkpoint.read_state_dict` reads a ``.pth`` or a hub's safetensors.
+        state: As :func:`mmclip.io.checkpoint.read_state_dict` reads a ``.pth`` or safetensors.
 
     Raises:
         ValueError: an unknown weight, or no GroupViT checkpoint.

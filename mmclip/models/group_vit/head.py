@@ -14,17 +14,17 @@ from open_clip import SimpleTokenizer
 from open_clip.transformer import QuickGELU, TextTransformer
 from torch import nn
 
-from mmclip.models.common.cached_gradients import in_chunks
-from mmclip.models.common.causal_text import causal_tower, encode_causal, encode_tokens
-from mmclip.models.common.class_names import class_names, names_at_build
-from mmclip.models.common.contrastive_loss import contrastive_loss
-from mmclip.models.common.early_fusion import EarlyFusion
-from mmclip.models.common.example_pictures import encode_examples
-from mmclip.models.common.prompts import get_prompts
+from mmclip.clip.cached_gradients import in_chunks
+from mmclip.clip.causal_text import causal_tower, encode_causal, encode_tokens
+from mmclip.clip.contrastive_loss import contrastive_loss
+from mmclip.models.dense.early_fusion import EarlyFusion
 from mmclip.models.group_vit.encoder import Grouping
 from mmclip.models.group_vit.losses import multi_label_loss
 from mmclip.models.group_vit.zero_shot import group_index, group_scores, paint, with_background
 from mmclip.registry import MODELS
+from mmclip.text.class_names import class_names, names_at_build
+from mmclip.text.prompts import get_prompts
+from mmclip.vocabulary.exemplars import encode_examples
 
 MAX_SCALE = 100.0
 
@@ -105,11 +105,11 @@ class GroupViTHead(BaseModule):
         temperature: Both start at this one.
         norm_cfg: Batch norm of the projectors; with several processes ``dict(type='SyncBN')``.
         early_fusion: Not in the paper: the tokens read the words first. Arguments of
-            :class:`mmclip.models.common.early_fusion.EarlyFusion` (``{}`` for its defaults); None
+            :class:`mmclip.models.dense.early_fusion.EarlyFusion` (``{}`` for its defaults); None
             for none. In training the words are the noun prompts of the batch (its captions if
             there are none), in testing the classes.
         chunk_size: Texts at a time in training, None for all:
-            :func:`mmclip.models.common.cached_gradients.in_chunks`.
+            :func:`mmclip.clip.cached_gradients.in_chunks`.
 
     Raises:
         ValueError: bad classes or prompts, a negative ``multi_label``.

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from mmclip.models.common.contrastive_loss import gather_features
+from mmclip.clip.contrastive_loss import gather_features
 
 
 def multi_label_loss(

@@ -11,8 +11,8 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from PIL import Image
 
-from mmclip.models.common.cached_gradients import in_chunks
-from mmclip.models.common.open_vocab_segmentor import integer_labels
+from mmclip.clip.cached_gradients import in_chunks
+from mmclip.models.dense.open_vocab_segmentor import integer_labels
 from mmclip.models.group_vit.zero_shot import group_maps
 from mmclip.registry import MODELS
 
@@ -30,7 +30,7 @@ class GroupViTSegmentor(EncoderDecoder):
 
     Args:
         train_cfg: ``chunk_size``: pictures at a time in training, see
-            :func:`mmclip.models.common.cached_gradients.in_chunks`; the head has one for texts.
+            :func:`mmclip.clip.cached_gradients.in_chunks`; the head has one for texts.
         kwargs: The host's.
     """
 

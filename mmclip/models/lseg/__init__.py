@@ -19,7 +19,7 @@ freely chosen.
 Files: ``vit.py`` and ``vit_weights.py`` (:class:`DPTViT`, where it starts), ``reassemble.py``,
 ``decoder.py``, ``head_block.py``, ``head.py`` (:class:`LSegHead`), ``convert.py`` (official
 checkpoints). The segmentor, the text classifier, early fusion and the multi-scale evaluation are
-shared: ``mmclip/models/common``.
+shared: ``mmclip/models/dense`` and ``mmclip/vocabulary``.
 
 Names of modules that the converter targets:
 

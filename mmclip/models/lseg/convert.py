@@ -21,10 +21,10 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from mmclip.models.common.class_names import class_names
-from mmclip.models.common.clip_config_of import clip_config_of
-from mmclip.models.common.clip_layouts import to_open_clip
-from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
+from mmclip.clip.config import clip_config_of
+from mmclip.clip.layouts import to_open_clip
+from mmclip.clip.loading import build_clip, clip_tokenizer
+from mmclip.text.class_names import class_names
 
 State = dict[str, torch.Tensor]
 _CLIP = 'clip_pretrained.'
@@ -92,7 +92,7 @@ def new_name(name: str) -> str | None:
 def clip_of(state: State) -> State:
     """The frozen CLIP of an official checkpoint in open_clip's layout, float32.
 
-    Saved by :func:`mmclip.checkpoint.write_state_dict`, it is a text encoder's ``pretrained``.
+    Saved by :func:`mmclip.io.checkpoint.write_state_dict`, it is a text encoder's ``pretrained``.
     """
     return to_open_clip(
         {
@@ -130,8 +130,8 @@ def convert(state: State, *, names: str | Sequence[str] | None = None) -> State:
     Every weight is used but those that nothing reads and the CLIP (:func:`clip_of`).
 
     Args:
-        state: As :func:`mmclip.checkpoint.read_state_dict` reads a ``.ckpt``; Lightning's ``net.``
-            may be missing.
+        state: As :func:`mmclip.io.checkpoint.read_state_dict` reads a ``.ckpt``; Lightning's
+            ``net.`` may be missing.
         names: Label words to encode by the checkpoint's own text tower, e.g.
             ``'ade20k_official'``; then the result needs no CLIP for these words.
 

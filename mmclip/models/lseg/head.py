@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
-from mmclip.models.common.class_names import names_at_build
-from mmclip.models.common.pixel_text_classifier import PixelTextClassifier
+from mmclip.models.dense.pixel_text_classifier import PixelTextClassifier
 from mmclip.models.lseg.decoder import DPTDecoder
 from mmclip.models.lseg.head_block import HeadBlock
 from mmclip.models.lseg.reassemble import Reassemble
 from mmclip.registry import MODELS
+from mmclip.text.class_names import names_at_build
 
 
 @MODELS.register_module()
@@ -36,7 +36,7 @@ class LSegHead(BaseDecodeHead):
             ``in_channels``, for a backbone that gives tokens; None for one that gives maps.
         channels: C of the decoder.
         head_block: Arguments of :class:`mmclip.models.lseg.head_block.HeadBlock`; None for none.
-        early_fusion: As :class:`mmclip.models.common.pixel_text_classifier.PixelTextClassifier`.
+        early_fusion: As :class:`mmclip.models.dense.pixel_text_classifier.PixelTextClassifier`.
         two_way: The protocol of the folds: each picture is asked for one class, ``class_id`` in
             its meta information; channel 0 is the first word of the list (the background), channel
             1 that class (word ``class_id + 1``).

@@ -10,7 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mmclip.models.common.clip_dense import POSITION_RESIZE, resize_position_embedding
+from mmclip.clip.dense_features import POSITION_RESIZE, resize_position_embedding
 from mmclip.models.lseg.vit_weights import vit_weights
 from mmclip.registry import MODELS
 

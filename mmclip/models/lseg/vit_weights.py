@@ -5,9 +5,9 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from mmclip.checkpoint import read_state_dict
-from mmclip.models.common.clip_dense import resize_position_embedding
-from mmclip.models.common.clip_loading import build_clip
+from mmclip.clip.dense_features import resize_position_embedding
+from mmclip.clip.loading import build_clip
+from mmclip.io.checkpoint import read_state_dict
 
 _UNREAD = ('norm.', 'head.', 'fc_norm.', 'head_dist.')  # behind the last tap
 _CLIP_BLOCK = {

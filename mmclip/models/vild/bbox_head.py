@@ -14,7 +14,6 @@ from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmclip.models.common.text_classifier import TextEmbeddingClassifier
 from mmclip.models.vild.detections import Chunks, best_class, detections
 from mmclip.models.vild.layers import single_row_norms
 from mmclip.models.vild.novel_classes import NovelMask
@@ -26,6 +25,7 @@ from mmclip.models.vild.scores import (
     softmax_scores,
 )
 from mmclip.registry import MODELS
+from mmclip.vocabulary.classifier import TextEmbeddingClassifier
 
 IGNORED = -100  # the label that the host's losses leave out
 INIT_CFG = [
@@ -48,7 +48,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
 
     Args:
         classifier: Config of
-            :class:`mmclip.models.common.text_classifier.TextEmbeddingClassifier`.
+            :class:`mmclip.vocabulary.classifier.TextEmbeddingClassifier`.
         novel_classes: Which classes never have boxes in training: ``'dataset'`` for those that the
             data set calls novel, a list of names, a known vocabulary for its novel names, or None
             if there are none.

@@ -21,7 +21,7 @@ class ProjectedTextClassifier(BaseModule):
         in_features: Width C of the region features; given by the host.
         out_features: Number of columns that the host expects; the names decide, so it is not used.
         classifier: A built text classifier
-            (:class:`mmclip.models.common.text_classifier.TextEmbeddingClassifier`).
+            (:class:`mmclip.vocabulary.classifier.TextEmbeddingClassifier`).
         class_chunk: With more classes than this, inference gets what the logits are made of.
     """
 

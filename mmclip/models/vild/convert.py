@@ -34,10 +34,10 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from mmclip.checkpoint import read_state_dict
-from mmclip.models.common.class_names import class_names
+from mmclip.io.checkpoint import read_state_dict
+from mmclip.io.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
 from mmclip.models.vild.convert_detpro import convert_detpro, is_detpro
-from mmclip.models.vild.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
+from mmclip.text.class_names import class_names
 
 State = dict[str, torch.Tensor]
 _YX_TO_XY = [1, 0, 3, 2]

@@ -6,7 +6,7 @@ import torch
 from mmdet.structures.bbox import bbox2roi, get_box_tensor
 from mmengine.structures import InstanceData
 
-from mmclip.models.common.clip_loading import clip_preprocess
+from mmclip.clip.loading import clip_preprocess
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
 from mmclip.models.vild.detector import ViLD, refuse_texts
 from mmclip.models.vild.scores import ensemble_scores, softmax_scores

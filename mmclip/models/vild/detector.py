@@ -8,9 +8,9 @@ import torch
 from mmdet.models.detectors.two_stage import TwoStageDetector
 from mmdet.structures import SampleList
 
-from mmclip.models.common.text_classifier import classifiers_of, set_classes
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
 from mmclip.registry import MODELS
+from mmclip.vocabulary.classifier import classifiers_of, set_classes
 
 
 def refuse_texts(samples: SampleList, known: Sequence[str]) -> None:
@@ -60,7 +60,7 @@ class ViLD(TwoStageDetector):
             examples: Pictures that stand for classes.
 
         Raises:
-            ValueError: bad names, or what :func:`mmclip.models.common.text_classifier.set_classes`
+            ValueError: bad names, or what :func:`mmclip.vocabulary.classifier.set_classes`
                 raises.
         """
         set_classes(self, names, prompts, examples)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from mmclip.models.common.class_names import class_names, novel_names
+from mmclip.text.class_names import class_names, novel_names
 
 NOVEL_MASKS = ('exclude', 'official', None)
 

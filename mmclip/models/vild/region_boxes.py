@@ -12,12 +12,12 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from safetensors.torch import load_file
 
+from mmclip.clip.loading import file_hash
 from mmclip.config_file import read_config
 from mmclip.io.arrays import read_npz
 from mmclip.io.parsing import damaged, finite_numbers, parsing, read_json, whole_number
-from mmclip.models.common.clip_loading import file_hash
+from mmclip.io.strict_loading import load_weights
 from mmclip.registry import MODELS
-from mmclip.strict_loading import load_weights
 
 _NO_BOXES = 'boxes: {} is not a file of boxes'
 _FORMS = 'see tools/precompute_regions.py --help for the forms'

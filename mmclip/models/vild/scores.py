@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from mmclip.models.common.text_classifier import TextEmbeddingClassifier
 from mmclip.models.vild.detections import Chunks
+from mmclip.vocabulary.classifier import TextEmbeddingClassifier
 
 LogitChunks = Callable[[], Iterator[tuple[int, torch.Tensor]]]
 

@@ -12,20 +12,20 @@ from mmclip.datasets.transforms.class_sampling import draw_negatives, fitting_po
 from mmclip.datasets.transforms.pack_captions import fitting_captions
 from mmclip.evaluation.lvis_metric import OpenVocabLVISMetric
 from mmclip.evaluation.phrase_recall import PhraseRecall
-from mmclip.models.glip.captions import Caption, class_caption, clean_name, pack_captions
-from mmclip.models.glip.chunks import SPECIAL_TOKENS, chunk_classes
-from mmclip.models.glip.positive_map import (
-    maskable_tokens,
-    positive_map,
-    token_labels,
-)
 from mmclip.models.glip.text_encoder import (
     BertTokenEncoder,
     CLIPTokenEncoder,
     bert_state,
     resize_positions,
 )
-from mmclip.models.glip.tokenizers import BertTokens
+from mmclip.text.captions import Caption, class_caption, clean_name, pack_captions
+from mmclip.text.class_chunks import SPECIAL_TOKENS, chunk_classes
+from mmclip.text.offset_tokenizers import BertTokens
+from mmclip.text.positive_map import (
+    maskable_tokens,
+    positive_map,
+    token_labels,
+)
 from parity.case import Case, Comparison
 
 ROOM = 1000  # tokens, enough for every text of the fixtures

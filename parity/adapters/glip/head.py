@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from mmengine.structures import InstanceData
 
-from mmclip.models.common.box_coder import PlusOneBBoxCoder
 from mmclip.models.glip.fusion import to_positions
 from mmclip.models.glip.head import CODER, Boxes, GLIPHead, inclusive
 from mmclip.models.glip.losses import TokenFocalLoss
 from mmclip.models.glip.post_process import phrase_scores
 from mmclip.models.glip.targets import token_targets
+from mmclip.models.layers.box_coder import PlusOneBBoxCoder
 from mmclip.registry import TASK_UTILS
 from parity.adapters.glip.parts import numbered, renumbered
 from parity.case import Case

@@ -6,12 +6,12 @@
 import torch
 from safetensors.torch import load_file
 
+from mmclip.clip.text_encoder import average_prompts
 from mmclip.datasets.transforms.teacher_embeddings import move_boxes, valid_boxes
-from mmclip.models.common.prompts import get_prompts
-from mmclip.models.common.text_encoders import average_prompts
+from mmclip.io.tf_checkpoint import read_tf_checkpoint
 from mmclip.models.vild import crops
 from mmclip.models.vild.interactive import attribute_scores
-from mmclip.models.vild.tf_checkpoint import read_tf_checkpoint
+from mmclip.text.prompts import get_prompts
 from parity.case import Case, Comparison
 
 YX_TO_XY = [1, 0, 3, 2]

@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from torch import nn
 
-from mmclip.models.common.class_names import class_names
-from mmclip.models.common.vocabulary import Vocabulary
 from mmclip.models.vild.convert import convert
 from mmclip.registry import MODELS
+from mmclip.text.class_names import class_names
+from mmclip.vocabulary.vocabulary import Vocabulary
 from parity.adapters.vild.shared import (
     YX,
     background_first,

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from mmclip.models.common.box_coder import PlusOneBBoxCoder
+from mmclip.models.layers.box_coder import PlusOneBBoxCoder
 from mmclip.models.vild.mask_head import targets_from_crops
 from mmclip.registry import MODELS, TASK_UTILS
 from parity.adapters.vild.data import jittered_boxes

@@ -8,8 +8,8 @@ from mmengine.registry import TRANSFORMS
 
 from mmclip.datasets.transforms.class_sampling import draw_negatives, fitting_positives
 from mmclip.datasets.transforms.pack_captions import fitting_captions
-from mmclip.models.common.class_names import class_names, novel_names
-from mmclip.models.glip.captions import Caption
+from mmclip.text.captions import Caption
+from mmclip.text.class_names import class_names, novel_names
 
 CLIP = dict(type='mmclip.CLIPTokens')
 NAMES = ('person', 'stop_sign', 'jellyfish (animal)', 'dog', 'cat', 'red star')

@@ -9,10 +9,10 @@ from mmaction.structures import ActionDataSample
 from mmengine import Config
 from PIL import Image
 
+from mmclip.clip.loading import build_clip
 from mmclip.config_path import config_path
 from mmclip.models.action_clip import recognizer
 from mmclip.models.action_clip.recognizer import class_scores
-from mmclip.models.common.clip_loading import build_clip
 from mmclip.registry import MODELS
 
 NAMES = ('running', 'playing guitar', 'brush hair')

@@ -5,8 +5,8 @@ import pytest
 import torch
 from mmaction.models.similarity import CLIPSimilarity
 
+from mmclip.clip.loading import build_clip
 from mmclip.models.clip4clip.convert import convert
-from mmclip.models.common.clip_loading import build_clip
 
 LAST = {
     'clip.logit_scale': torch.tensor(1.0),

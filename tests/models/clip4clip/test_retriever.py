@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmclip.clip.loading import build_clip
 from mmclip.models.clip4clip.freeze import freeze, frozen_names
 from mmclip.models.clip4clip.heads import normalise
-from mmclip.models.common.clip_loading import build_clip
 from mmclip.registry import MODELS
 
 VARIANTS = (

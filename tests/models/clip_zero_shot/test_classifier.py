@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from torch import nn
 
+from mmclip.clip.loading import build_clip
+from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.models.clip_zero_shot.classifier import CLIPZeroShotClassifier, clip_data_preprocessor
 from mmclip.models.clip_zero_shot.linear_classifier import LinearClassifier, fit_linear_probe
-from mmclip.models.common.clip_loading import build_clip
-from mmclip.models.common.text_encoders import CLIPTextEncoder
 from mmclip.registry import MODELS
 
 TINY = dict(

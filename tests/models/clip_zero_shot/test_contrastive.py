@@ -11,12 +11,12 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
 from mmclip import config_path
-from mmclip.checkpoint import read_state_dict
+from mmclip.clip.causal_text import encode_tokens
+from mmclip.clip.contrastive_loss import contrastive_loss
+from mmclip.clip.loading import build_clip, clip_tokenizer
 from mmclip.datasets.mini_world.make import make
+from mmclip.io.checkpoint import read_state_dict
 from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
-from mmclip.models.common.causal_text import encode_tokens
-from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
-from mmclip.models.common.contrastive_loss import contrastive_loss
 from mmclip.registry import MODELS
 
 CONFIGS = ('clip_contrastive_mini.py', 'clip_contrastive_vit_b32_cc3m.py')

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmclip.checkpoint import read_state_dict
 from mmclip.engine.wrap_policy import ShardedOptimWrapper, wrap_classes
+from mmclip.io.checkpoint import read_state_dict
 from mmclip.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[3]

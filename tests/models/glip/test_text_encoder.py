@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
+from mmclip.clip.loading import build_clip, clip_tokenizer
 from mmclip.models.glip.text_encoder import (
     BertTokenEncoder,
     CLIPTokenEncoder,

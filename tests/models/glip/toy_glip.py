@@ -4,9 +4,9 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmclip.models.glip.captions import class_caption
 from mmclip.models.glip.detector import GLIP
 from mmclip.registry import MODELS
+from mmclip.text.captions import class_caption
 
 WORDS = (
     '[PAD] [UNK] [CLS] [SEP] [MASK] . , cat dog red blue star house car tree a the and of with'

@@ -6,8 +6,8 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 
-from mmclip.models.glip.captions import class_caption
 from mmclip.registry import MODELS
+from mmclip.text.captions import class_caption
 
 WORDS = '[PAD] [UNK] [CLS] [SEP] [MASK] . cat dog red car tree a star and'.split()
 TEXT = dict(

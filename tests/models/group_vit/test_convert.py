@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GroupViTConfig, GroupViTModel
 
-from mmclip.checkpoint import read_state_dict
+from mmclip.io.checkpoint import read_state_dict
 from mmclip.models.group_vit.convert import convert, from_hugging_face, new_name
 
 TEXT = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=1, intermediate_size=64)

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement, PixelData
 
 from mmclip import config_path
-from mmclip.checkpoint import write_state_dict
+from mmclip.io.checkpoint import write_state_dict
 from mmclip.registry import MODELS
 from mmclip.visualization.group_maps import draw_groups, group_names
 

@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 
-from mmclip.models.common.text_classifier import classifiers_of
-from mmclip.models.common.vocabulary import Vocabulary
 from mmclip.registry import MODELS
+from mmclip.vocabulary.classifier import classifiers_of
+from mmclip.vocabulary.vocabulary import Vocabulary
 
 NAMES = ('other', 'cat', 'red car', 'tree', 'zebra')
 TINY_CLIP = dict(

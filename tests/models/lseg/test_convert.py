@@ -44,7 +44,7 @@ def test_half_precision_becomes_float():
 def test_words_are_encoded_by_the_checkpoints_own_clip():
     import torch.nn.functional as F
 
-    from mmclip.models.common.clip_loading import build_clip, clip_tokenizer
+    from mmclip.clip.loading import build_clip, clip_tokenizer
 
     config = dict(
         embed_dim=8,
@@ -83,7 +83,7 @@ def test_a_lightning_checkpoint_by_the_command(tmp_path, monkeypatch):
     content = dict(epoch=200, state_dict=state, callbacks={'early': Callback()})
     torch.save(content, tmp_path / 'demo.ckpt')
     convert_file('lseg', str(tmp_path / 'demo.ckpt'), str(tmp_path / 'out.safetensors'))
-    from mmclip.checkpoint import read_state_dict
+    from mmclip.io.checkpoint import read_state_dict
 
     assert sorted(read_state_dict(tmp_path / 'out.safetensors')) == [
         'decode_head.conv_seg.projection.bias',

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmclip.models.common.multi_scale import multi_scale_logits
+from mmclip.models.dense.multi_scale import multi_scale_logits
 
 NAMES = ('other', 'cat', 'red car', 'tree', 'zebra')
 

@@ -82,7 +82,7 @@ def test_timm_weights_fit_whatever_the_grid_and_the_depth():
 
 
 def test_start_from_clip_takes_blocks_and_leaves_positions():
-    from mmclip.models.common.clip_loading import build_clip
+    from mmclip.clip.loading import build_clip
 
     config = dict(
         embed_dim=8,

@@ -2,9 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmclip.models.common.text_classifier import classifiers_of
-from mmclip.models.common.vocabulary import Vocabulary
 from mmclip.registry import MODELS
+from mmclip.vocabulary.classifier import classifiers_of
+from mmclip.vocabulary.vocabulary import Vocabulary
 
 NAMES = ('cat', 'dog', 'red car', 'tree', 'zebra', 'yak')
 

@@ -8,9 +8,9 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmclip import config_path
-from mmclip.models.common.class_names import novel_names
 from mmclip.models.vild.crops import encode_crops, region_crops
 from mmclip.registry import MODELS
+from mmclip.text.class_names import novel_names
 
 BOXES = torch.tensor([[10.0, 12.0, 50.0, 60.0], [40.0, 8.0, 90.0, 50.0]])
 

@@ -9,7 +9,6 @@ from mmengine.registry import init_default_scope
 from safetensors.torch import load_file
 
 from mmclip import config_path
-from mmclip.models.common.text_classifier import classifiers_of
 from mmclip.models.vild.interactive import (
     InteractiveDetector,
     PictureRegions,
@@ -17,6 +16,7 @@ from mmclip.models.vild.interactive import (
     attribute_scores,
 )
 from mmclip.registry import MODELS
+from mmclip.vocabulary.classifier import classifiers_of
 
 
 def test_choice_by_hand():

@@ -13,7 +13,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmclip.models.common.box_coder import PlusOneBBoxCoder
+from mmclip.models.layers.box_coder import PlusOneBBoxCoder
 from mmclip.models.vild.layers import SameConv2d, SameMaxPool2d, same_padding
 from mmclip.models.vild.mask_head import targets_from_crops
 from mmclip.models.vild.rpn_head import nonzero_huber
@@ -193,7 +193,7 @@ def test_rpn_norms_are_of_each_levels_own_and_convolutions_shared():
 
 @pytest.mark.parametrize('frozen', [False, True])
 def test_clip_trunk_takes_the_weights_of_the_image_tower(frozen):
-    from mmclip.models.common.clip_loading import build_clip
+    from mmclip.clip.loading import build_clip
 
     trunk = MODELS.build(
         dict(type='mmclip.CLIPTrunk', model='mini_clip', pretrained='mini_clip', frozen=frozen)
@@ -213,7 +213,7 @@ def test_clip_trunk_takes_the_weights_of_the_image_tower(frozen):
 
 
 def test_clip_trunk_of_clips_own_resnets(tmp_path):
-    from mmclip.models.common.clip_loading import build_clip
+    from mmclip.clip.loading import build_clip
 
     model = dict(
         embed_dim=16,

@@ -18,9 +18,9 @@ from mmengine.structures import InstanceData
 from safetensors.torch import load_file, save_file
 
 from mmclip import config_path
-from mmclip.models.common.text_classifier import classifiers_of
-from mmclip.models.common.vocabulary import Vocabulary
 from mmclip.registry import MODELS
+from mmclip.vocabulary.classifier import classifiers_of
+from mmclip.vocabulary.vocabulary import Vocabulary
 
 NAMES = ['cat', 'dog', 'red car', 'tree']
 # Boxes of objects, proposals and regions of the teacher of each picture: as unequal as can be.

@@ -1,0 +1,1 @@
+"""CLIP towers; the only room that imports open_clip."""

@@ -1,0 +1,1 @@
+"""Parts of two or more methods that segment."""

@@ -1,0 +1,1 @@
+"""What is computed once over a dataset and read in training."""

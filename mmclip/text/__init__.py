@@ -1,0 +1,1 @@
+"""Words without torch modules: class names, prompts, phrases, captions, tokenizers."""

@@ -1,0 +1,215 @@
+"""Nouns of captions, and prompts made of them.
+
+A part-of-speech tagger finds them where one is installed with its data::
+
+    pip install nltk
+    python -m nltk.downloader -d data/nltk_data punkt_tab averaged_perceptron_tagger_eng
+    export NLTK_DATA=data/nltk_data
+
+Otherwise a list of words does: by default the words in all of the package's own vocabularies
+(ImageNet, LVIS, Objects365, COCO, ADE20K, ...), or a list of one's own. Nothing is downloaded here.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from importlib.util import find_spec
+
+import numpy as np
+
+from mmclip.text.class_names import class_names, known_vocabularies
+
+# The official list: verbs count, plural proper nouns do not.
+OFFICIAL_TAGS = frozenset('NN NNS NNP VB VBD VBG VBN VBP VBZ'.split())
+TAGGER_DATA = ('tokenizers/punkt_tab', 'taggers/averaged_perceptron_tagger_eng')
+DATA_STEP = (
+    'pip install nltk && python -m nltk.downloader -d data/nltk_data punkt_tab '
+    'averaged_perceptron_tagger_eng && export NLTK_DATA=data/nltk_data'
+)
+# Words of class names that are hardly ever meant as things.
+_NO_NOUNS = frozenset(
+    'the and for with other used from small large big long short high low old new top'.split()
+)
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+
+
+def nouns(
+    words: Sequence[str], tags: Sequence[str], allowed: frozenset[str] = OFFICIAL_TAGS
+) -> list[str]:
+    """The words with an allowed Penn Treebank tag, in order, repetitions included."""
+    return [word for word, tag in zip(words, tags, strict=True) if tag in allowed]
+
+
+def noun_phrases(words: Sequence[str], tags: Sequence[str], *, official: bool = False) -> list[str]:
+    """Runs of adjectives and nouns that end in a noun, each once.
+
+    Args:
+        words, tags: Of a caption.
+        official: As the official code has it: a phrase at the very end of the caption is dropped,
+            and one that comes again is glued to the one after it.
+    """
+    kinds = ''.join('n' if tag.startswith('NN') else 'a' if tag == 'JJ' else '.' for tag in tags)
+    found: list[str] = []
+    waiting: list[str] = []
+    for match in re.finditer(r'[na]*n', kinds):
+        phrase = ' '.join(words[match.start() : match.end()])
+        if not official:
+            found += [phrase] if phrase not in found else []
+            continue
+        waiting.append(phrase)
+        joined = ' '.join(waiting)
+        if match.end() < len(kinds) and joined not in found:
+            found.append(joined)
+            waiting = []
+    return found
+
+
+# What of a caption's tagged words a prompt is made of.
+KINDS: dict[str, Callable[[Sequence[str], Sequence[str]], list[str]]] = {
+    'noun': nouns,
+    'noun_phrase': noun_phrases,
+    'noun_phrase_official': partial(noun_phrases, official=True),
+}
+
+
+def has_tagger() -> bool:
+    """Whether NLTK and the data of its tagger are here."""
+    if find_spec('nltk') is None:
+        return False
+    import nltk
+
+    try:
+        for name in TAGGER_DATA:
+            nltk.data.find(name)
+    except LookupError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def tagger() -> Callable[[str], list[tuple[str, str]]]:
+    """From a caption to its words with their tags; read once, as NLTK's ``pos_tag`` reads its
+    weights at every call.
+
+    Raises:
+        FileNotFoundError: NLTK or its data are missing; the message names the command.
+    """
+    if not has_tagger():
+        raise FileNotFoundError(f"nouns: NLTK's tagger or its data are missing; {DATA_STEP}")
+    import nltk
+    from nltk.tag import PerceptronTagger
+
+    perceptron = PerceptronTagger()
+    return lambda caption: perceptron.tag(nltk.word_tokenize(caption))
+
+
+def tag(caption: str) -> tuple[list[str], list[str]]:
+    """Words and Penn Treebank tags of a caption, by NLTK.
+
+    Raises:
+        FileNotFoundError: As :func:`tagger`.
+    """
+    pairs = tagger()(caption)
+    return [word for word, _ in pairs], [kind for _, kind in pairs]
+
+
+@lru_cache(maxsize=1)
+def word_list() -> frozenset[str]:
+    """Lower-case words of all vocabularies of the package, with simple plurals."""
+    words = {
+        word.lower()
+        for name in known_vocabularies()
+        for label in class_names(name)
+        for word in _WORD.findall(label)
+        if len(word) > 2
+    } - _NO_NOUNS
+    return frozenset(
+        words | {f'{w}es' if w.endswith(('s', 'x', 'ch', 'sh')) else f'{w}s' for w in words}
+    )
+
+
+def listed_words(
+    caption: str, words: frozenset[str] | None = None, max_words: int = 1
+) -> list[str]:
+    """The words of a caption that a list holds, in order, repetitions included.
+
+    Args:
+        caption: Any text.
+        words: The list, lower case; None for :func:`word_list`.
+        max_words: With 2, neighbours in the caption count as well: of 'a striped red star' not
+            only 'striped', 'red' and 'star' but 'striped red' and 'red star'.
+    """
+    allowed = word_list() if words is None else words
+    found = list(_WORD.finditer(caption))
+    listed = [match[0].lower() in allowed for match in found]
+    spans = []
+    for start in range(len(found)):
+        for stop in range(start + 1, min(start + max_words, len(found)) + 1):
+            between = caption[found[stop - 2].end() : found[stop - 1].start()]
+            if not listed[stop - 1] or (stop - start > 1 and between.strip()):
+                break
+            spans.append(' '.join(match[0] for match in found[start:stop]))
+    return spans
+
+
+def _tagged(caption: str, kind: str) -> list[str]:
+    return KINDS[kind](*tag(caption))
+
+
+def noun_finder(
+    source: str | Sequence[str] = 'auto', kind: str = 'noun', max_words: int = 1
+) -> Callable[[str], list[str]]:
+    """A function from a caption to the nouns or noun phrases in it, which pickles.
+
+    Args:
+        source: ``'nltk'``, ``'word_list'`` (the package's own), a list of words, or ``'auto'``:
+            NLTK if it is here, else the list.
+        kind: A key of ``KINDS``; phrases need NLTK.
+        max_words: Of a list, see :func:`listed_words`.
+
+    Raises:
+        ValueError: unknown source or kind, phrases from a list.
+        FileNotFoundError: ``'nltk'`` without NLTK or its data.
+    """
+    if kind not in KINDS:
+        raise ValueError(f'kind: {kind!r}; allowed are {", ".join(KINDS)}')
+    if source == 'auto':
+        source = 'nltk' if has_tagger() else 'word_list'
+    if source == 'nltk':
+        tag('')  # what is missing is said now
+        return partial(_tagged, kind=kind)
+    if isinstance(source, str) and source != 'word_list':
+        raise ValueError(f"source: {source!r}; allowed are 'auto', 'nltk', 'word_list' or a list")
+    if max_words < 1:
+        raise ValueError(f'max_words: {max_words}; allowed are 1 and more')
+    if kind != 'noun':
+        raise ValueError(f"kind: {kind!r} needs source='nltk': {DATA_STEP}")
+    words = None if source == 'word_list' else frozenset(word.lower() for word in source)
+    return partial(listed_words, words=words, max_words=max_words)
+
+
+def prompt_texts(
+    caption: str,
+    candidates: Sequence[str],
+    count: int,
+    templates: Sequence[str],
+    rng: np.random.RandomState | None = None,
+) -> list[str]:
+    """The caption, then ``count`` sentences about words of it.
+
+    min(count, candidates) words are drawn without replacement, each goes into a random template,
+    and what is missing is the caption again.
+
+    Args:
+        caption: Text 0.
+        candidates: Nouns of the caption.
+        count: K.
+        templates: With ``{}`` for the word.
+        rng: NumPy's global generator by default.
+    """
+    rng = np.random if rng is None else rng
+    chosen = []
+    if len(candidates) and count:
+        chosen = rng.choice(candidates, min(count, len(candidates)), replace=False).tolist()
+    sentences = [rng.choice(templates).replace('{}', word) for word in chosen]
+    return [caption, *sentences, *[caption] * (count - len(sentences))]

@@ -1,0 +1,1 @@
+"""From names to embeddings, and the classifier that scores with them."""

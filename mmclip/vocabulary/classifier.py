@@ -1,0 +1,291 @@
+"""The classifier that every open-vocabulary model shares: cosine similarity to a vocabulary."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmclip.io.parsing import parse_json, parsing, texts
+from mmclip.registry import MODELS
+from mmclip.text.class_names import class_names, names_at_build, vocabulary_of
+from mmclip.text.prompts import get_prompts
+from mmclip.vocabulary.vocabulary import Vocabulary, normalise_rows
+
+BACKGROUNDS = ('learned', 'zero', None)
+
+
+def _to_bytes(names: Sequence[str]) -> torch.Tensor:
+    return torch.frombuffer(bytearray(json.dumps(list(names)).encode()), dtype=torch.uint8)
+
+
+def _from_bytes(data: torch.Tensor) -> tuple[str, ...]:
+    where = 'the class names of the checkpoint'
+    with parsing(where):
+        text = bytes(data.cpu().tolist())
+        return class_names(texts(parse_json(text, where, kind=list), 'names'))
+
+
+@MODELS.register_module()
+class TextEmbeddingClassifier(BaseModule):
+    """Scores features against the embeddings of class names by cosine similarity.
+
+    logits = normalise(features) @ embeddings.T / temperature, background column last.
+
+    Building it reads no weights and no files: K comes from the names, D from the encoder's name.
+    The embeddings are filled when the model is initialised, loaded or given classes, from (in this
+    order) the checkpoint, ``vocabulary_file``, the disk cache or the text tower. They are buffers,
+    so a checkpoint carries them with their names; loaded into a classifier of other names, the rows
+    of common names are used, and the rest is encoded by the next ``set_classes``.
+
+    Source: ViLD (arXiv 2104.13921) equation 2, LSeg, Detic and others; the learned background is
+    ViLD's, a D-vector from N(0, 0.01) that is normalised like a class.
+
+    Args:
+        classes: ``'dataset'`` for those of the data set or of the checkpoint (none until then),
+            names, or the name of a known vocabulary such as ``'lvis_v1'``.
+        text_encoder: Config of a text encoder, e.g. ``dict(type='mmclip.CLIPTextEncoder', ...)``.
+        prompts: Templates around the names, as :func:`mmclip.text.prompts.get_prompts`.
+        vocabulary_file: Embeddings made by ``tools/build_vocabulary.py``; rows go by name. In the
+            path ``{vocabulary}`` stands for the known vocabulary that has just the present names
+            and ``{model}`` for the text encoder's name; names of no known vocabulary have no such
+            file, and a text encoder whose weights are on this machine does not need it.
+        background: ``'learned'``, ``'zero'`` (a constant logit of 0) or None for no such column.
+        temperature: Divides the cosine. 0.01 in ViLD and CLIP.
+
+    Shapes:
+        features: (..., D), any float dtype, not normalised.
+        returns: (..., K) or (..., K + 1), float32.
+
+    Raises:
+        ValueError: bad names, prompts, background or temperature.
+    """
+
+    # A checkpoint may lack them, as a converted one does: `set_classes` fills them.
+    optional_buffers = ('embeddings', 'names')
+
+    def __init__(
+        self,
+        *,
+        classes: str | Sequence[str] = 'dataset',
+        text_encoder: dict[str, Any],
+        prompts: str | Sequence[str] = 'single',
+        vocabulary_file: str | None = None,
+        background: str | None = 'learned',
+        temperature: float = 0.01,
+    ) -> None:
+        super().__init__()
+        if background not in BACKGROUNDS:
+            raise ValueError(f'background: expected one of {BACKGROUNDS}, got {background!r}')
+        if not temperature > 0:
+            raise ValueError(f'temperature: expected a positive number, got {temperature!r}')
+        get_prompts(prompts)  # an unknown set is said now, not when the first text is encoded
+        self.class_names = names_at_build(classes)
+        self.text_encoder = MODELS.build(text_encoder)
+        self.prompts = prompts
+        self.vocabulary_file = vocabulary_file
+        self.temperature = temperature
+        self.embed_dim = self.text_encoder.embed_dim
+        self.background_mode = background
+        if background == 'learned':
+            self.background = nn.Parameter(torch.randn(self.embed_dim) * 0.01)
+        self.register_buffer('embeddings', torch.zeros(len(self.class_names), self.embed_dim))
+        self.register_buffer('names', _to_bytes(self.class_names))
+        self._filled = False
+        self._words: Vocabulary | None = None  # rows made of words under the present prompts
+
+    @property
+    def num_classes(self) -> int:
+        """K, the background excluded."""
+        return len(self.class_names)
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether the embeddings are there."""
+        return self._filled
+
+    # -- where the embeddings come from ---------------------------------------------------------
+
+    def init_weights(self) -> None:
+        """Fill the embeddings if neither a checkpoint nor ``set_classes`` has."""
+        if not self._filled and self.class_names:
+            self._install(self._embed(self.class_names, self.prompts, None), of_words=True)
+
+    def set_classes(
+        self,
+        names: str | Sequence[str],
+        prompts: str | Sequence[str] | None = None,
+        examples: Mapping[str, Any] | str | Path | None = None,
+    ) -> None:
+        """Give the classifier another vocabulary.
+
+        Rows that are known already under the same prompts are kept, so names out of a checkpoint
+        need no text tower.
+
+        Args:
+            names: Names, or the name of a known vocabulary.
+            prompts: Templates; None keeps the present ones.
+            examples: Pictures that stand for classes, see
+                :func:`mmclip.vocabulary.exemplars.encode_examples`.
+
+        Raises:
+            ValueError, FileNotFoundError: as :meth:`Vocabulary.encode`; nothing is changed then.
+        """
+        names = class_names(names)
+        same_prompts = prompts is None or get_prompts(prompts) == get_prompts(self.prompts)
+        if names == self.class_names and same_prompts and not examples and self._words is not None:
+            if self._filled:
+                return
+        prompts = self.prompts if prompts is None else prompts
+        self._install(self._embed(names, prompts, examples, same_prompts), of_words=not examples)
+        self.prompts = prompts
+
+    def _embed(
+        self,
+        names: tuple[str, ...],
+        prompts: str | Sequence[str],
+        examples: Mapping[str, Any] | str | Path | None,
+        keep: bool = True,
+    ) -> Vocabulary:
+        known: dict[str, torch.Tensor] = {}
+        if keep and not examples:
+            if self._words is not None:
+                known.update(zip(self._words.names, self._words.embeddings, strict=True))
+            file = None if known.keys() >= set(names) else self._file_of(names)
+            if file:
+                stored = Vocabulary.load(file, text_encoder=self.text_encoder)
+                known = {**dict(zip(stored.names, stored.embeddings, strict=True)), **known}
+        new = list(dict.fromkeys(name for name in names if name not in known))
+        if new:
+            if self.text_encoder is None:
+                raise ValueError(
+                    f'names: the vocabulary was baked into weights; {new[0]!r} and {len(new) - 1} '
+                    'more names cannot be encoded any more'
+                )
+            fresh = Vocabulary.encode(
+                new,
+                text_encoder=self.text_encoder,
+                prompts=prompts,
+                examples=examples,
+                device=self.embeddings.device,
+            )
+            known.update(zip(fresh.names, fresh.embeddings, strict=True))
+        return Vocabulary(names, torch.stack([known[name] for name in names]))
+
+    def _file_of(self, names: tuple[str, ...]) -> str | None:
+        """The vocabulary file in which these names are looked up."""
+        file = self.vocabulary_file
+        if not file or '{vocabulary}' not in file:
+            return file
+        known = vocabulary_of(names)
+        if known is None or self.text_encoder is None:
+            return None
+        model = self.text_encoder.name
+        file = file.replace('{vocabulary}', known).replace('{model}', model)
+        if Path(file).is_file() or self.text_encoder.has_local_weights():
+            return file if Path(file).is_file() else None
+        raise FileNotFoundError(
+            f'vocabulary_file: there is no {file}, and the weights of {model} are not on this '
+            f'machine; `python tools/build_vocabulary.py --vocabulary {known} --model {model} '
+            f'--pretrained {self.text_encoder.pretrained} --prompts {self.prompts} --out {file}` '
+            'makes it'
+        )
+
+    def _install(self, vocabulary: Vocabulary, of_words: bool) -> None:
+        self.class_names = vocabulary.names
+        self.embeddings = vocabulary.embeddings.to(self.embeddings)
+        self.names = _to_bytes(vocabulary.names).to(self.embeddings.device)
+        self._words = vocabulary if of_words else None
+        self._filled = True
+
+    def bake_vocabulary(self) -> None:
+        """Turn the text side into plain weights: fills the embeddings and drops the text tower."""
+        self.init_weights()
+        self.text_encoder = None
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any, **kwargs: Any
+    ) -> None:
+        rows, names = (state_dict.get(prefix + key) for key in ('embeddings', 'names'))
+        if rows is not None and names is not None and rows.shape[1:] == self.embeddings.shape[1:]:
+            # Without rows nothing was given; zeros are of a model that was built and not filled.
+            if rows.any():
+                stored = Vocabulary(_from_bytes(names), normalise_rows(rows.cpu()))
+                self._words = stored
+                self._filled = False
+                wanted = self.class_names or stored.names
+                if set(wanted) <= set(stored.names):
+                    self._install(stored.select(wanted), of_words=True)
+                    self._words = stored
+            state_dict[prefix + 'embeddings'] = self.embeddings
+            state_dict[prefix + 'names'] = self.names
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)
+
+    # -- scoring --------------------------------------------------------------------------------
+
+    def filled_embeddings(self) -> torch.Tensor:
+        """(K, D) embeddings of the present names.
+
+        Raises:
+            RuntimeError: they have not been filled.
+        """
+        if not self.class_names:
+            raise RuntimeError(
+                "classes: the model has none yet; they come from the data set's metainfo "
+                '(mmclip.VocabularyHook in custom_hooks), from a checkpoint, or from set_classes()'
+            )
+        if not self._filled:
+            raise RuntimeError(
+                f'{self.num_classes} classes from {self.class_names[0]!r} on have no embeddings: '
+                'the loaded checkpoint holds other names, or none was loaded; call set_classes() '
+                'or init_weights(), which need the text tower or a vocabulary_file '
+                '(tools/build_vocabulary.py makes one)'
+            )
+        return self.embeddings
+
+    def class_logits(self, normed: torch.Tensor, classes: slice = slice(None)) -> torch.Tensor:
+        """(..., D) normalised features -> (..., k) logits of a slice of the classes."""
+        embeddings = self.filled_embeddings()[classes]
+        return normed @ embeddings.to(normed.dtype).t() / self.temperature
+
+    def background_logits(self, normed: torch.Tensor) -> torch.Tensor:
+        """(..., D) normalised features -> (..., 1) logits of the background, (..., 0) without."""
+        if self.background_mode is None:
+            return normed[..., :0]
+        if self.background_mode == 'zero':
+            return normed.new_zeros((*normed.shape[:-1], 1))
+        return normed @ F.normalize(self.background.float(), dim=0)[:, None] / self.temperature
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(..., D) raw features -> (..., K) or (..., K + 1) logits, float32, background last."""
+        with torch.autocast(features.device.type, enabled=False):
+            normed = F.normalize(features.float(), dim=-1)
+            return torch.cat([self.class_logits(normed), self.background_logits(normed)], -1)
+
+
+def classifiers_of(model: nn.Module) -> list[TextEmbeddingClassifier]:
+    """The text classifiers inside a model, in the order of its modules."""
+    return [m for m in model.modules() if isinstance(m, TextEmbeddingClassifier)]
+
+
+def set_classes(
+    model: nn.Module,
+    names: str | Sequence[str],
+    prompts: str | Sequence[str] | None = None,
+    examples: Mapping[str, Any] | str | Path | None = None,
+) -> None:
+    """Give every text classifier of a model another vocabulary.
+
+    Raises:
+        ValueError: the model has no text classifier; otherwise as
+            :meth:`TextEmbeddingClassifier.set_classes`.
+    """
+    found = classifiers_of(model)
+    if not found:
+        raise ValueError(f'model: {type(model).__name__} has no text classifier to give classes to')
+    for classifier in found:
+        classifier.set_classes(names, prompts, examples)
