@@ -7,12 +7,28 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / 'mmclip' / 'models'
+SHARED = {'layers', 'dense'}
 METHODS = {
     path.name
     for path in MODELS.iterdir()
-    if path.is_dir() and path.name != 'common' and (path / '__init__.py').exists()
+    if path.is_dir() and path.name not in SHARED and (path / '__init__.py').exists()
 }
 BUILDS_ON = {'glipv2': {'glip'}}
+# A room imports rooms of lower floors only; rooms of one floor do not know each other.
+FLOORS = (
+    {'version', 'registry', 'config_path', 'io', 'distributed'},
+    {'config_file', 'compat', 'text'},
+    {'clip'},
+    {'vocabulary', 'stores'},
+    {'datasets', 'models.layers', 'models.dense'},
+    {f'models.{method}' for method in METHODS},
+    {'evaluation', 'engine', 'visualization'},
+    {'offline', 'apis'},
+    {'cli'},
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# What still looks up; it only gets shorter.
+UPWARD: set[tuple[str, str]] = set()
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -28,25 +44,44 @@ def imported_modules(path: Path) -> set[str]:
     return found
 
 
-def imported_methods(path: Path) -> set[str]:
-    prefix = 'mmclip.models.'
-    return {
-        name.removeprefix(prefix).split('.')[0]
-        for name in imported_modules(path)
-        if name.startswith(prefix)
-    } & METHODS
+def room_of(module: str) -> str | None:
+    """The room (``'models.vild'``) of a module's dotted name; None for the package itself."""
+    parts = module.split('.')[1:]
+    if parts[:1] == ['models']:
+        return '.'.join(parts[:2]) if len(parts) > 1 else None
+    return parts[0] if parts else None
 
 
-def test_common_imports_no_method():
-    for path in (MODELS / 'common').glob('*.py'):
-        assert not imported_methods(path), path
+def test_a_room_imports_lower_floors_only():
+    upward = set()
+    for path in sorted((ROOT / 'mmclip').rglob('*.py')):
+        name = '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
+        room = room_of(name)
+        if room not in FLOOR_OF:  # the package, its table of contents, what others look for
+            assert name in ('mmclip', 'mmclip.models', 'mmclip.utils'), name
+            continue
+        for module in imported_modules(path):
+            other = room_of(module) if module.split('.')[0] == 'mmclip' else None
+            if other not in FLOOR_OF or other == room:
+                continue
+            method = room.removeprefix('models.')
+            if other.removeprefix('models.') in BUILDS_ON.get(method, ()):
+                continue
+            if FLOOR_OF[other] >= FLOOR_OF[room] and (room, other) != (
+                'models.dense',
+                'models.layers',
+            ):
+                upward.add((name, other))
+    assert upward == UPWARD
 
 
-def test_a_method_imports_no_other_method():
-    for method in METHODS:
-        allowed = {method} | BUILDS_ON.get(method, set())
-        for path in (MODELS / method).rglob('*.py'):
-            assert imported_methods(path) <= allowed, path
+def test_one_room_imports_open_clip():
+    importers = {
+        room_of('.'.join(path.relative_to(ROOT).with_suffix('').parts))
+        for path in (ROOT / 'mmclip').rglob('*.py')
+        if any(module.split('.')[0] == 'open_clip' for module in imported_modules(path))
+    }
+    assert importers == {'clip'}
 
 
 def test_importing_mmclip_imports_no_model_code_and_no_host():

@@ -8,6 +8,7 @@ from open_clip import SimpleTokenizer
 
 from mmclip.registry import TASK_UTILS
 
+__all__ = ['CLIPTokenizer', 'SimpleTokenizer']
 _OPENAI_SPECIAL = ('<|startoftext|>', '<|endoftext|>')
 _WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 

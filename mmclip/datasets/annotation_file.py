@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mmclip.io.parsing import DamagedFile, parsing, read_json
+from mmclip.text.class_names import novel_names
 
 BASE = 'base'
 NOVEL = 'novel'
@@ -133,8 +134,6 @@ def read_categories(
         splits = tuple(_split_of(record) for record in records)
     else:
         if isinstance(novel, str):
-            from mmclip.text.class_names import novel_names  # imports open_clip
-
             novel = novel_names(novel) & set(names)
         unknown = sorted(set(novel) - set(names))
         if unknown:

@@ -3,6 +3,7 @@
 # ActionCLIP
 from mmclip.clip.backbones import OpenCLIPBackbone
 from mmclip.clip.contrastive_loss import ContrastiveLoss
+from mmclip.clip.offset_tokenizer import CLIPTokens
 from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.clip.tokenizer import CLIPTokenizer
 from mmclip.clip.trunk import CLIPTrunk
@@ -84,7 +85,7 @@ from mmclip.models.vild.neck import EndNormFPN
 from mmclip.models.vild.roi_extractor import CentreRoIExtractor
 from mmclip.models.vild.roi_head import ViLDCascadeRoIHead, ViLDRoIHead
 from mmclip.models.vild.rpn_head import SepBNRPNHead
-from mmclip.text.offset_tokenizers import BertTokens, CLIPTokens
+from mmclip.text.offset_tokenizers import BertTokens
 from mmclip.vocabulary.classifier import TextEmbeddingClassifier
 
 __all__ = [

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from open_clip import IMAGENET_CLASSNAMES
-
 from mmclip.io.parsing import parsing, read_json, texts
 
 WITH_REPEATS = ('imagenet', 'ade20k_official')
@@ -17,21 +15,12 @@ _FOLDER = Path(__file__).resolve().parents[1] / 'assets' / 'vocabularies'
 
 def known_vocabularies() -> tuple[str, ...]:
     """The names that :func:`class_names` and :func:`novel_names` know."""
-    shipped = (path.stem for path in _FOLDER.glob('*.json'))
-    return tuple(sorted({*shipped, 'imagenet', 'mini_world'}))
+    return tuple(sorted(path.stem for path in _FOLDER.glob('*.json')))
 
 
 @lru_cache(maxsize=8)
 def _known(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
     """Names in order, and the novel ones among them."""
-    if name == 'imagenet':
-        return tuple(IMAGENET_CLASSNAMES), frozenset()
-    if name == 'mini_world':
-        from mmclip.datasets.mini_world.world import World  # draws with OpenCV: only when asked
-
-        world = World()
-        novel = (n for n, split in world.split_of.items() if split != 'base')
-        return world.names, frozenset(novel)
     path = _FOLDER / f'{name}.json'
     if path.parent != _FOLDER or not path.is_file():
         near = difflib.get_close_matches(name, known_vocabularies(), n=3, cutoff=0.3)

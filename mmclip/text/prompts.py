@@ -1,16 +1,18 @@
 """Sets of sentences around a class name, by name.
 
 ``'name'`` is the bare name, ``'single'`` 'a photo of a {}.', ``'imagenet_7'`` and ``'imagenet_80'``
-are OpenAI's sets (as open_clip lists them), ``'group_vit_7'`` is the former as GroupViT spells it,
+are OpenAI's sets, ``'group_vit_7'`` is the former as GroupViT spells it,
 ``'vild_single'`` and ``'vild_63'`` are those of the ViLD demo (Apache-2.0) with its rules for
 articles and names, ``'cifar_18'`` is OpenAI's set for CIFAR-10 and CIFAR-100.
 """
 
 import difflib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
+_OPENAI = json.loads((Path(__file__).parents[1] / 'assets' / 'prompts.json').read_text())
 
 VILD_63 = (
     'There is {article} {} in the scene.',
@@ -123,21 +125,16 @@ class PromptSet:
         return [f'This is {s}' if s.startswith(('a', 'the')) else s for s in sentences]
 
 
-def _of_lambdas(templates: Sequence) -> tuple[str, ...]:
-    """open_clip's templates are functions of the name."""
-    return tuple(template('{}') for template in templates)
-
-
 PROMPT_SETS: dict[str, PromptSet] = {
     'name': PromptSet(('{}',)),
     'single': PromptSet(('a photo of a {}.',)),
-    'imagenet_7': PromptSet(_of_lambdas(SIMPLE_IMAGENET_TEMPLATES)),
-    'imagenet_80': PromptSet(_of_lambdas(OPENAI_IMAGENET_TEMPLATES)),
+    'imagenet_7': PromptSet(tuple(_OPENAI['imagenet_7'])),
+    'imagenet_80': PromptSet(tuple(_OPENAI['imagenet_80'])),
     # The same as GroupViT spells them.
     'group_vit_7': PromptSet(
         tuple(
             template.replace('bad photo of the', 'bad photo of a')
-            for template in _of_lambdas(SIMPLE_IMAGENET_TEMPLATES)
+            for template in _OPENAI['imagenet_7']
         )
     ),
     'cifar_18': PromptSet(CIFAR_18),

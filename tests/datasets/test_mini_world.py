@@ -19,6 +19,7 @@ from pycocotools import mask as coco_mask
 
 from mmclip.datasets.mini_world import detection, make, scenes
 from mmclip.datasets.mini_world.world import NOVEL_SHAPES, World
+from mmclip.text.class_names import class_names, novel_names
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'make_mini_world.py'
@@ -315,3 +316,9 @@ def test_shards_are_plain_tar_files_with_picture_and_text_side_by_side(out):
     data = (out / 'captions/train-00000.tar').read_bytes()
     names = tarfile.open(fileobj=io.BytesIO(data)).getnames()
     assert names[:4] == ['000000.png', '000000.txt', '000001.png', '000001.txt']
+
+
+def test_the_vocabulary_in_the_package_is_the_worlds():
+    world = World()
+    assert class_names('mini_world') == world.names
+    assert novel_names('mini_world') == {n for n, s in world.split_of.items() if s != 'base'}

@@ -3,10 +3,10 @@
 import pytest
 from mmengine.logging import MMLogger
 
+from mmclip.clip.offset_tokenizer import CLIPTokens
 from mmclip.text.captions import class_caption
 from mmclip.text.class_chunks import chunk_classes
 from mmclip.text.class_names import class_names
-from mmclip.text.offset_tokenizers import CLIPTokens
 
 
 def words(texts):

@@ -7,8 +7,9 @@ import torch
 from open_clip import SimpleTokenizer
 from tokenizers import BertWordPieceTokenizer
 
+from mmclip.clip.offset_tokenizer import CLIPTokens
 from mmclip.registry import TASK_UTILS
-from mmclip.text.offset_tokenizers import BertTokens, CLIPTokens
+from mmclip.text.offset_tokenizers import BertTokens
 
 WORDS = '[PAD] [UNK] [CLS] [SEP] [MASK] . - dog hot ##dog sky star'.split()
 TEXTS = [

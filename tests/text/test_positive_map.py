@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from mmclip.clip.offset_tokenizer import CLIPTokens
 from mmclip.text.captions import class_caption
-from mmclip.text.offset_tokenizers import CLIPTokens
 from mmclip.text.positive_map import (
     maskable_tokens,
     positive_map,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from open_clip import SimpleTokenizer
 
+from mmclip.clip.tokenizer import SimpleTokenizer
 from mmclip.registry import TRANSFORMS
 from mmclip.text.phrases import noun_finder, prompt_texts
 from mmclip.text.prompts import get_prompts

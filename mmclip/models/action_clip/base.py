@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
-from open_clip.transformer import QuickGELU
 from torch import nn
 
+from mmclip.clip.layers import QuickGELU
 from mmclip.clip.loading import build_clip, clip_preprocess
 from mmclip.models.action_clip.post_prompts import normalise
 from mmclip.models.action_clip.text_tower import ActionTextTower

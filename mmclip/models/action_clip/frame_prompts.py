@@ -1,11 +1,11 @@
 """Visual prompts before and inside a ViT: joint space-time tokens, and the shift of channels."""
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mmclip.clip.dense_features import resize_position_embedding, vit_embed
+from mmclip.clip.layers import VisionTransformer
 
 
 def temporal_shift(tokens: torch.Tensor, n_div: int = 8) -> torch.Tensor:

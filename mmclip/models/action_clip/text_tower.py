@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 from mmengine.model import BaseModule
-from open_clip.model import _build_text_tower
 from torch import nn
 
 from mmclip.clip.causal_text import encode_causal, encode_tokens, tokens_per_batch
 from mmclip.clip.causal_tower import causal_tower
+from mmclip.clip.layers import build_text_tower
 from mmclip.clip.loading import clip_config, clip_tokenizer
 from mmclip.clip.options import trusted_config, without_code
 
@@ -138,7 +138,7 @@ class ActionTextTower(BaseModule):
                     f'name={text["hf_model_name"]!r})'
                 )
             quick_gelu = config.get('quick_gelu', False)
-            self.tower = _build_text_tower(self.embed_dim, text, quick_gelu)
+            self.tower = build_text_tower(self.embed_dim, text, quick_gelu)
         else:
             raise ValueError(f'text_tower: {tower!r} is none of {PRETRAINED} and no dict')
         self._tokenizer = None

@@ -3,11 +3,11 @@
 import timm
 import torch
 from mmengine.model import BaseModule
-from open_clip.transformer import VisionTransformer
 from timm.layers import DropPath
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmclip.clip.layers import VisionTransformer
 from mmclip.clip.loading import build_image_tower, clip_embed_dim
 from mmclip.models.action_clip.frame_prompts import JointPrompt, run_vit
 from mmclip.registry import MODELS

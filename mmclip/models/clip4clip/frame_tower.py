@@ -1,11 +1,11 @@
 """Frames of videos to features, one by one or with their neighbours; padding is never run."""
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import nn
 
 from mmclip.clip.cached_gradients import in_chunks
 from mmclip.clip.dense_features import resize_position_embedding, vit_pool
+from mmclip.clip.layers import VisionTransformer
 from mmclip.models.clip4clip.patch_3d import Patch3D
 
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import ResidualAttentionBlock
 from torch import nn
 
+from mmclip.clip.layers import ResidualAttentionBlock
 from mmclip.models.clip4clip.heads import check_positions
 
 CPU_TOKENS = 1024  # as in mmclip.clip.causal_text: activations stay in the caches

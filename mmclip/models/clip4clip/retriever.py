@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
-from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmclip.clip.causal_text import encode_causal, encode_tokens
 from mmclip.clip.causal_tower import causal_tower
 from mmclip.clip.contrastive_loss import MAX_LOG_SCALE
+from mmclip.clip.layers import QuickGELU, VisionTransformer
 from mmclip.clip.loading import (
     build_clip,
     clip_config,

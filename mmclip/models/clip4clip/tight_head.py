@@ -2,10 +2,10 @@
 
 import torch
 from mmengine.model import BaseModule
-from open_clip.transformer import QuickGELU
 from torch import nn
 
 from mmclip.clip.causal_tower import CausalTower
+from mmclip.clip.layers import QuickGELU
 from mmclip.clip.temporal_blocks import init_normal, run_blocks, temporal_blocks
 from mmclip.models.clip4clip.heads import check_positions, start_blocks
 from mmclip.models.clip4clip.pair_scores import pair_scores

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
-from open_clip import SimpleTokenizer
-from open_clip.transformer import QuickGELU, TextTransformer
 from torch import nn
 
 from mmclip.clip.cached_gradients import in_chunks
 from mmclip.clip.causal_text import causal_tower, encode_causal, encode_tokens
 from mmclip.clip.contrastive_loss import contrastive_loss
+from mmclip.clip.layers import QuickGELU, TextTransformer
+from mmclip.clip.tokenizer import SimpleTokenizer
 from mmclip.models.dense.early_fusion import EarlyFusion
 from mmclip.models.group_vit.encoder import Grouping
 from mmclip.models.group_vit.losses import multi_label_loss

@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 
+from mmclip.clip.offset_tokenizer import CLIPTokens
 from mmclip.models.glipv2.caption_head import backward_attention
 from mmclip.models.glipv2.mask_tokens import MaskTokens, hide_tokens
 from mmclip.models.glipv2.mlm_head import MLMHead
 from mmclip.models.glipv2.vqa_head import VQAHead
 from mmclip.registry import MODELS, TASK_UTILS
-from mmclip.text.offset_tokenizers import BertTokens, CLIPTokens
+from mmclip.text.offset_tokenizers import BertTokens
 from mmclip.text.vqa import divert_answer, mask_text
 
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'red', 'star', 'a', '.']
