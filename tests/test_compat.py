@@ -438,7 +438,7 @@ def test_a_complete_mmaction_is_left_alone(tmp_path):
 def test_vindlu_depends_on_transformers(monkeypatch, version, kept):
     module = type(sys)('dependency')
     module.WITH_MULTIMODAL = True
-    monkeypatch.setattr(compat, 'version', lambda name: version)
+    monkeypatch.setattr(compat.mmaction, 'version', lambda name: version)
     compat.switch_vindlu_off(module)
     assert module.WITH_MULTIMODAL is kept
 

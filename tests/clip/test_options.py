@@ -16,7 +16,7 @@ from mmclip.clip.trunk import CLIPTrunk
 from mmclip.models.action_clip.text_tower import TransformersTower
 
 MINI = json.loads((ASSETS / 'mini_clip.json').read_text())
-TOOL = Path(__file__).resolve().parents[3] / 'tools' / 'build_vocabulary.py'
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'build_vocabulary.py'
 BERT = dict(
     model_type='bert', vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
     intermediate_size=64, max_position_embeddings=20, pad_token_id=0,
