@@ -69,6 +69,7 @@ if __name__ == '__main__':
             'video': read_requirements('video.txt'),
             'tests': read_requirements('tests.txt'),
         },
+        entry_points={'console_scripts': ['mmclip = mmclip.cli.main:main']},
         cmdclass={'build_py': BuildWithMim},
         zip_safe=False,
     )

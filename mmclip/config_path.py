@@ -1,4 +1,4 @@
-"""Where the configs lie: in the wheel (``.mim/configs``) or in the checkout (``configs``)."""
+"""Where configs and tools lie: in the wheel (``.mim``) or in the checkout."""
 
 import difflib
 from pathlib import Path
@@ -6,15 +6,24 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def configs_root() -> Path:
-    """Folder that holds the configs of the installed wheel or of the checkout."""
-    for root in (_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs'):
+def _shipped(name: str) -> Path:
+    for root in (_PACKAGE / '.mim' / name, _PACKAGE.parent / name):
         if root.is_dir():
             return root
     raise FileNotFoundError(
-        f'mmclip is installed without its configs: neither {_PACKAGE / ".mim"} nor a checkout '
+        f'mmclip is installed without its {name}: neither {_PACKAGE / ".mim"} nor a checkout '
         'beside it has them; reinstall with `pip install .` or `pip install -e .`'
     )
+
+
+def configs_root() -> Path:
+    """Folder that holds the configs of the installed wheel or of the checkout."""
+    return _shipped('configs')
+
+
+def tools_root() -> Path:
+    """Folder that holds the tools of the installed wheel or of the checkout."""
+    return _shipped('tools')
 
 
 def config_path(name: str) -> str:

@@ -1,7 +1,6 @@
 """Any words on any picture: with a finder of coloured squares, and with the real ViLD config."""
 
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -18,14 +17,13 @@ from mmengine.structures import InstanceData
 
 from mmclip import config_path
 from mmclip.apis import OpenVocabInferencer
+from mmclip.cli import predict as demo
 from mmclip.registry import MODELS
 from mmclip.vocabulary.classifier import classifiers_of
 from mmclip.vocabulary.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / 'tools'))
 
-import demo  # noqa: E402  the path is set above
 
 RGB = dict(red=(255, 0, 0), green=(0, 255, 0), blue=(0, 0, 255), yellow=(255, 255, 0))
 

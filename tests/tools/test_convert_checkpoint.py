@@ -1,17 +1,14 @@
 """The converter's command: complete and whole, or an error that lists what is left over."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
+from mmclip.cli import convert as convert_checkpoint
 from mmclip.clip.loading import build_clip
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
-import convert_checkpoint
 
 TINY = dict(
     embed_dim=16,

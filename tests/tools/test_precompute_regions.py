@@ -1,6 +1,5 @@
 """tools/precompute_regions.py: contents, kills, several processes, bad input."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from safetensors.torch import save_file
 
+from mmclip.cli import regions
 from mmclip.clip.loading import build_clip
 from mmclip.distributed import job_place
 from mmclip.models.vild.crops import CropRule, encode_crops, region_crops
@@ -31,10 +31,7 @@ COUNTS = (3, 0, 5, 2, 4, 1, 2)
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('precompute_regions', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return regions
 
 
 @pytest.fixture(scope='module')

@@ -1,7 +1,6 @@
 """tools/pseudo_label.py: contents, several processes, interruptions, bad input."""
 
 import gzip
-import importlib.util
 import io
 import json
 import tarfile
@@ -15,6 +14,7 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from safetensors.torch import save_file
 
+from mmclip.cli import label as label_command
 from mmclip.datasets import GroundingShards
 from mmclip.registry import MODELS
 
@@ -59,10 +59,7 @@ class ToyGrounder(BaseModel):
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('pseudo_label', ROOT / 'tools/pseudo_label.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return label_command
 
 
 def picture(colour):

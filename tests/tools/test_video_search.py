@@ -1,6 +1,5 @@
 """Vectors of videos on disk and search in them: exactness, stops, processes, bad input."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from mmclip.apis.video_search import VideoSearcher, list_videos
+from mmclip.cli import features, search
 from mmclip.datasets.mini_world import make
 from mmclip.models.clip4clip.search import (
     build_index,
@@ -30,10 +30,8 @@ CONFIG = 'clip4clip/clip4clip_meanp_mini.py'
 
 
 def tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    modules = dict(extract_video_features=features, search_videos=search)
+    return modules[name]
 
 
 @pytest.fixture(scope='module')

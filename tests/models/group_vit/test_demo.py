@@ -1,8 +1,5 @@
 """The official demo's case: one picture, any words, a threshold, pictures out."""
 
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -11,20 +8,17 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement, PixelData
 
 from mmclip import config_path
+from mmclip.cli import predict
 from mmclip.io.checkpoint import write_state_dict
 from mmclip.registry import MODELS
 from mmclip.visualization.group_maps import draw_groups, group_names
 
-TOOL = Path(__file__).resolve().parents[3] / 'tools' / 'demo.py'
 LEAF = 'group_vit/group_vit_one_stage_mini.py'
 
 
 @pytest.fixture(scope='module')
 def demo():
-    spec = importlib.util.spec_from_file_location('demo_of_group_vit', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return predict
 
 
 @pytest.fixture(scope='module')
