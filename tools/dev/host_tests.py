@@ -32,7 +32,7 @@ def outcomes(checkout: Path, paths: list[str], plugin: Path | None, timeout: flo
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder, 'report.xml')
             command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *options]
-            # Without the options of the host's own setup, which may name plugins that are absent.
+            # Not with the host's own options, which may name plugins that are not installed.
             command += ['-o', 'addopts=', '--continue-on-collection-errors']
             try:
                 subprocess.run(
