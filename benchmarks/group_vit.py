@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from transformers import GroupViTConfig, GroupViTModel
 
 from mmclip.models.group_vit.convert import convert
-from mmclip.models.group_vit.encoder import GroupViT
+from mmclip.models.group_vit.encoder import GroupViTBackbone
 
 
 def resize_table(table: torch.Tensor, grid: int) -> torch.Tensor:
@@ -34,7 +34,7 @@ def resize_table(table: torch.Tensor, grid: int) -> torch.Tensor:
     return F.interpolate(table, (grid, grid), mode='bicubic').flatten(2).transpose(1, 2)
 
 
-def build(size: int) -> tuple[torch.nn.Module, GroupViT]:
+def build(size: int) -> tuple[torch.nn.Module, GroupViTBackbone]:
     """transformers' vision tower and ours, with the same weights."""
     torch.manual_seed(0)
     config = GroupViTConfig(vision_config=dict(image_size=size))
@@ -45,7 +45,7 @@ def build(size: int) -> tuple[torch.nn.Module, GroupViT]:
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.05)
         theirs.vision_model.embeddings.position_embeddings.copy_(table)
-    ours = GroupViT(img_size=size).eval()
+    ours = GroupViTBackbone(img_size=size).eval()
     weights = convert(theirs.state_dict())
     prefix = 'backbone.'
     ours.load_state_dict(

@@ -159,7 +159,9 @@ def tight(options: argparse.Namespace) -> bool:
 def action(options: argparse.Namespace) -> bool:
     names = [f'action number {i}' for i in range(options.classes)]
     torch.manual_seed(0)
-    config = dict(type='mmclip.ActionCLIP', model=options.model, num_frames=8, classes=names)
+    config = dict(
+        type='mmclip.ActionCLIPRecognizer', model=options.model, num_frames=8, classes=names
+    )
     model = MODELS.build(config).to(options.device).eval()
     model.fill()
     size = 48 if options.model == 'mini_clip' else 224

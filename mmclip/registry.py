@@ -37,7 +37,9 @@ EVALUATORS = _child(MMENGINE_EVALUATOR, 'mmclip.evaluation')
 HOOKS = _child(MMENGINE_HOOKS, 'mmclip.engine')
 LOOPS = _child(MMENGINE_LOOPS, 'mmclip.engine')
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'mmclip.engine.bfloat16')
-OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'mmclip.engine.name_rules')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'mmclip.engine.param_group_rules'
+)
 OPTIMIZERS = _child(MMENGINE_OPTIMIZERS, 'mmclip.engine.bert_adam')
 PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'mmclip.engine.warmup_cosine')
 STRATEGIES = _child(MMENGINE_STRATEGIES, 'mmclip.engine.sharding')

@@ -149,12 +149,12 @@ def test_the_loss_leaves_own_novel_classes_alone(name, own_data):
     assert not head.mask_novel.rows(head.class_names).any()
 
 
-GLIP = ['glip/glip_a_mini.py', 'glip/glip_b_mini.py', 'glip/glip_c_mini.py']
-GLIP += ['glip/glip_t_mini.py', 'glipv2/glipv2_mini.py', 'glip/glip_t_swin-t_lvis.py']
+GLIPDetector = ['glip/glip_a_mini.py', 'glip/glip_b_mini.py', 'glip/glip_c_mini.py']
+GLIPDetector += ['glip/glip_t_mini.py', 'glipv2/glipv2_mini.py', 'glip/glip_t_swin-t_lvis.py']
 
 
 @pytest.mark.parametrize('novel', [None, ['dog']])
-@pytest.mark.parametrize('name', GLIP)
+@pytest.mark.parametrize('name', GLIPDetector)
 def test_captions_hold_own_classes_and_no_unlabeled_ones(name, novel, own_data):
     init_default_scope('mmdet')
     more = {} if novel is None else dict(novel=novel)

@@ -8,7 +8,7 @@ _base_ = ['../_base_/mmaction_runtime.py', '../_base_/datasets/mini_world_video.
 default_scope = 'mmaction'
 custom_hooks = [dict(type='mmclip.VocabularyHook')]
 model = dict(
-    type='mmclip.ActionCLIP',
+    type='mmclip.ActionCLIPRecognizer',
     model='mini_clip',
     pretrained='mini_clip',
     num_frames=8,
@@ -24,6 +24,6 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.98), weight_decay=0.05),
     clip_grad=dict(max_norm=5))
 param_scheduler = [
-    dict(type='mmclip.WarmupRestartLR', total=max_iters, warmup=40, by_epoch=False)
+    dict(type='mmclip.WarmupDecayLR', total=max_iters, warmup=40, by_epoch=False)
 ]
 default_hooks = dict(checkpoint=dict(interval=200), channels_last=dict(type='mmclip.ChannelsLastHook'))

@@ -3,5 +3,5 @@
 _base_ = './action_clip_vit_b32_transf_8f_k400.py'
 param_scheduler = [
     dict(
-        type='mmclip.WarmupRestartLR', total=50, warmup=5, milestones=[15, 30], convert_to_iter_based=True)
+        type='mmclip.WarmupDecayLR', total=50, warmup=5, milestones=[15, 30], convert_to_iter_based=True)
 ]

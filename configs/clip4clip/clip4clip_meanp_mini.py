@@ -5,7 +5,7 @@
 # Effective batch 32. Measured here, one seed: 91.7 R@1 text to video, 93.2 video to text.
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/mini_world_retrieval.py']
 default_scope = 'mmaction'
-custom_hooks = [dict(type='mmclip.PairScorerHook')]
+custom_hooks = [dict(type='mmclip.BindModelHook')]
 model = dict(
     type='mmclip.CLIP4Clip',
     model='mini_clip',
@@ -21,6 +21,6 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.98), weight_decay=0.05),
     clip_grad=dict(max_norm=5))
 param_scheduler = [
-    dict(type='mmclip.WarmupRestartLR', total=max_iters, warmup=40, by_epoch=False)
+    dict(type='mmclip.WarmupDecayLR', total=max_iters, warmup=40, by_epoch=False)
 ]
 default_hooks = dict(checkpoint=dict(interval=200), channels_last=dict(type='mmclip.ChannelsLastHook'))

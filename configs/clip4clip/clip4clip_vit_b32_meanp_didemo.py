@@ -9,6 +9,6 @@ _base_ = [
 ]
 default_scope = 'mmaction'
 model = dict(max_words=64)
-custom_hooks = [dict(type='mmclip.PairScorerHook')]
+custom_hooks = [dict(type='mmclip.BindModelHook')]
 default_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))
 log_processor = dict(by_epoch=True)

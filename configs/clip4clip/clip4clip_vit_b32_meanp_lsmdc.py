@@ -8,6 +8,6 @@ _base_ = [
     '../_base_/schedules/clip4clip_5e.py',
 ]
 default_scope = 'mmaction'
-custom_hooks = [dict(type='mmclip.PairScorerHook')]
+custom_hooks = [dict(type='mmclip.BindModelHook')]
 default_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))
 log_processor = dict(by_epoch=True)

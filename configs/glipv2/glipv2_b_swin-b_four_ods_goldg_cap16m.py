@@ -14,7 +14,7 @@ visualizer = dict(
     type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 
 model = dict(
-    type='mmclip.GLIPv2',
+    type='mmclip.GLIPv2Detector',
     backbone=dict(
         embed_dims=128,
         num_heads=[4, 8, 16, 32],

@@ -3,4 +3,4 @@
 # Train: python tools/train.py configs/glipv2/glipv2_t_swin-t_aquarium_full.py --cfg-options load_from=glipv2_t.pth
 _base_ = '../glip/glip_t_swin-t_aquarium_full.py'
 
-model = dict(type='mmclip.GLIPv2', bbox_head=dict(type='mmclip.GLIPv2Head'))
+model = dict(type='mmclip.GLIPv2Detector', bbox_head=dict(type='mmclip.GLIPv2Head'))

@@ -3,4 +3,4 @@
 # Test: python tools/test.py configs/glipv2/glipv2_t_swin-t_lvis_minival.py CHECKPOINT
 _base_ = '../glip/glip_t_swin-t_lvis_minival.py'
 
-model = dict(type='mmclip.GLIPv2', bbox_head=dict(type='mmclip.GLIPv2Head'))
+model = dict(type='mmclip.GLIPv2Detector', bbox_head=dict(type='mmclip.GLIPv2Head'))

@@ -6,7 +6,7 @@
 _base_ = '../glip/glip_t_swin-t_cap4m.py'
 
 model = dict(
-    type='mmclip.GLIPv2',
+    type='mmclip.GLIPv2Detector',
     bbox_head=dict(type='mmclip.GLIPv2Head'),
     inter_image_loss=dict(
         type='mmclip.InterImageRegionWordLoss', source='fpn', text='pre_fusion', hidden=64),

@@ -16,7 +16,7 @@ model = dict(
         window_size=7,
         drop_path_rate=0.2,
         out_indices=(1, 2, 3)),
-    fusion=dict(type='mmclip.LateWordsNeck'),
+    fusion=dict(type='mmclip.TextConditionedNeck'),
     inter_image_loss=dict(source='c4', region_dim=384))
 # What reads words is new when the run starts from a GLIP-T.
 default_hooks = dict(

@@ -3,20 +3,20 @@
 #   python tools/convert_checkpoint.py vild OFFICIAL_FOLDER vild_r50.pth
 # Test: python tools/test.py configs/vild/vild_r50_lvis_tf.py vild_r50.pth
 _base_ = './vild_r50_lvis.py'
-rois = dict(type='mmclip.CentreRoIExtractor', roi_layer=dict(_delete_=True, output_size=7))
+rois = dict(type='mmclip.CenterRoIExtractor', roi_layer=dict(_delete_=True, output_size=7))
 model = dict(
     backbone=dict(type='mmclip.SamePoolResNet'),
     neck=dict(conv_cfg=dict(type='mmclip.SameConv2d')),
-    rpn_head=dict(bbox_coder=dict(_delete_=True, type='mmclip.PlusOneBBoxCoder')),
+    rpn_head=dict(bbox_coder=dict(_delete_=True, type='mmclip.LegacyDeltaXYWHBBoxCoder')),
     roi_head=dict(
         bbox_roi_extractor=rois,
         bbox_head=dict(
             novel_mask='official',
             official_padding=True,
             bbox_coder=dict(
-                _delete_=True, type='mmclip.PlusOneBBoxCoder', weights=[10.0, 10.0, 5.0, 5.0])),
+                _delete_=True, type='mmclip.LegacyDeltaXYWHBBoxCoder', weights=[10.0, 10.0, 5.0, 5.0])),
         mask_roi_extractor=dict(
-            type='mmclip.CentreRoIExtractor', roi_layer=dict(_delete_=True, output_size=14)),
+            type='mmclip.CenterRoIExtractor', roi_layer=dict(_delete_=True, output_size=14)),
         mask_head=dict(target_crop_size=112)),
     train_cfg=dict(rpn_proposal=dict(min_bbox_size=-1)),
     test_cfg=dict(rpn=dict(min_bbox_size=-1), rcnn=dict(per_class=1000)))

@@ -15,7 +15,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, VISUALIZERS, DefaultScope
 from mmengine.structures import BaseDataElement
 
-from mmclip.apis.pictures import Picture, list_pictures, output_names, read_picture
+from mmclip.apis.images import Picture, list_pictures, output_names, read_picture
 from mmclip.config_file import read_config
 from mmclip.distributed import job_device
 from mmclip.engine.dataset_meta import classes_of, one_meta

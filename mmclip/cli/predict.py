@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.structures import BaseDataElement
 
 from mmclip.apis import OpenVocabInferencer
-from mmclip.apis.pictures import read_picture
+from mmclip.apis.images import read_picture
 from mmclip.cli import errors
 from mmclip.datasets.segmentation import label_list
 from mmclip.io.atomic import write_image

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 from mmclip import compat, config_file
 from mmclip.cli.errors import UserError, explain
-from mmclip.engine import resume_point, sigterm
+from mmclip.engine import find_checkpoint, sigterm
 
 _BFLOAT16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
 # Hooks that a config of another project lacks: with them a run that is cut off loses nothing, and
@@ -114,7 +114,7 @@ def check_checkpoint(cfg: Config, *, must_exist: bool) -> None:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ValueError(f'the checkpoint {name} is a pipe, socket or device, not a file')
     try:
-        resume_point.check(path)
+        find_checkpoint.check(path)
     except ValueError as error:
         told = str(error) if cfg.get('resume') else str(error).split('\n')[0]
         raise ValueError(told) from None  # the rest says from what else to resume

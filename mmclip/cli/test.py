@@ -18,7 +18,7 @@ from mmengine.registry import HOOKS, init_default_scope
 
 from mmclip.cli import preflight, runs
 from mmclip.engine import work_dir_lock
-from mmclip.evaluation.seg_map_dump import MapWriter  # noqa: F401  registers it
+from mmclip.evaluation.seg_map_dump import SegMapDump  # noqa: F401  registers it
 from mmclip.io import atomic
 
 VISUALIZATION = {
@@ -116,7 +116,7 @@ def write_predictions(cfg: Config, out: Path) -> Path:
         metrics.append(dict(type=dump or 'mmengine.DumpResults', out_file_path=str(aside)))
     elif cfg.get('default_scope') == 'mmseg':
         aside = out.with_name(atomic.PARTIAL.format(out.name))
-        metrics.append(dict(type='mmclip.MapWriter', output_dir=str(aside)))
+        metrics.append(dict(type='mmclip.SegMapDump', output_dir=str(aside)))
     else:
         raise runs.UserError(f'--out: {out} must end with .pkl or .pickle')
     cfg.test_evaluator = metrics

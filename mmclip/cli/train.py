@@ -10,7 +10,7 @@ import contextlib
 from pathlib import Path
 
 from mmclip.cli import preflight, runs
-from mmclip.engine import resume_point, sigterm, work_dir_lock
+from mmclip.engine import find_checkpoint, sigterm, work_dir_lock
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,7 +44,7 @@ def set_start(cfg, resume: str | None) -> None:
         return
     if resume in (None, 'auto'):
         own = cfg.get('load_from') if resume is None else None
-        found = Path(own) if own else resume_point.find(Path(cfg.work_dir))
+        found = Path(own) if own else find_checkpoint.find(Path(cfg.work_dir))
     else:
         found = Path(resume)
     cfg.resume = found is not None
@@ -56,7 +56,7 @@ def hold_work_dir(cfg, stack: contextlib.ExitStack) -> None:
     """Let no other run use the work dir, and free the space of half-written checkpoints in it."""
     if work_dir_lock.is_first_process(cfg.launcher):
         stack.enter_context(work_dir_lock.held(Path(cfg.work_dir)))
-        resume_point.remove_partial(Path(cfg.work_dir))
+        find_checkpoint.remove_partial(Path(cfg.work_dir))
 
 
 def main() -> None:

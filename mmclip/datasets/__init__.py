@@ -15,7 +15,7 @@ from mmclip.datasets.text_video_sets import (
     HowTo100M,
     VideoCaptions,
 )
-from mmclip.datasets.video import VideoList
+from mmclip.datasets.video import VideoClassificationDataset
 
 __all__ = [
     'ActivityNetCaptions',
@@ -35,5 +35,5 @@ __all__ = [
     'OpenVocabSegDataset',
     'ShardSampler',
     'VideoCaptions',
-    'VideoList',
+    'VideoClassificationDataset',
 ]

@@ -53,7 +53,7 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
 
     - ``grounding``: ``caption`` and ``regions``, see
       :func:`mmclip.datasets.odvg_records.read_phrases`, and ``question`` if the caption is a
-      question with its answer (``mmclip.DivertAnswer``). Samples get ``text``,
+      question with its answer (``mmclip.MaskAnswerTokens``). Samples get ``text``,
       ``phrase_spans`` and labels that are numbers of phrases, for ``mmclip.CaptionGrounding``; when
       testing also ``phrase_boxes`` and ``phrase_types``, for ``mmclip.PhraseRecall``. Phrases may
       be without boxes;

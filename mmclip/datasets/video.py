@@ -78,7 +78,7 @@ def _split(name: str) -> str:
 
 
 @DATASETS.register_module()
-class VideoList(BaseDataset):
+class VideoClassificationDataset(BaseDataset):
     """Videos, or folders of frames, and their actions, one per line of a text file.
 
     ``path label`` for videos, ``path number_of_frames label`` for folders of frames

@@ -11,7 +11,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 
-from mmclip.engine import resume_point
+from mmclip.engine import find_checkpoint
 from mmclip.engine.dataset_meta import one_meta
 from mmclip.io import atomic
 from mmclip.registry import HOOKS
@@ -24,7 +24,7 @@ def gradients_are_whole(runner: Runner) -> bool:
     return all(w.should_update() for w in wrappers if hasattr(w, 'should_update'))
 
 
-class _WholeSaves:
+class _AtomicSaver:
     """A runner whose ``save_checkpoint`` is the hook's."""
 
     def __init__(self, runner: Runner, hook: 'AtomicCheckpointHook') -> None:
@@ -38,7 +38,7 @@ class _WholeSaves:
         self._hook.write(self._runner, filename, **kwargs)
 
 
-class _LateRemovals:
+class _DeferredRemovals:
     """A file backend that keeps what it is told to remove until :meth:`carry_out`."""
 
     def __init__(self, backend: Any) -> None:
@@ -80,7 +80,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._position: dict[str, int] = {}
         self._saved: tuple[str, int] | None = None
         self._again: tuple[str, dict] | None = None
-        self._late: _LateRemovals | None = None
+        self._late: _DeferredRemovals | None = None
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
@@ -89,7 +89,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._kept = list(info.get('kept_checkpoints', map(self.filename_tmpl.format, ids)))
         self._local = isinstance(self.file_backend, LocalBackend)
         if self._local and is_main_process():
-            resume_point.remove_partial(Path(self.out_dir))
+            find_checkpoint.remove_partial(Path(self.out_dir))
         if runner._resume and 'last_ckpt' in info:
             path = self.file_backend.join_path(self.out_dir, Path(info['last_ckpt']).name)
             if self.file_backend.exists(path):
@@ -222,9 +222,9 @@ class AtomicCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         backend = self.file_backend
-        self.file_backend = self._late = _LateRemovals(backend)
+        self.file_backend = self._late = _DeferredRemovals(backend)
         try:
-            super()._save_best_checkpoint(_WholeSaves(runner, self), metrics)
+            super()._save_best_checkpoint(_AtomicSaver(runner, self), metrics)
         finally:
             self.file_backend = backend
 

@@ -7,12 +7,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mmclip.engine import random_states
-from mmclip.engine.placed_data import (
-    PlacedBatchSampler,
-    PlacedIterator,
+from mmclip.engine.resumable_data import (
+    ResumableBatchSampler,
+    ResumableIterator,
     SeededStream,
     place,
-    placed_loader,
+    resumable_loader,
 )
 from mmclip.registry import HOOKS
 
@@ -22,7 +22,7 @@ class ExactResumeHook(Hook):
     """Makes a run that goes on from a checkpoint end as if it had never stopped.
 
     - Each sample is drawn with a seed made of the run's seed and its place in the run, whatever
-      the number of worker processes (:mod:`mmclip.engine.placed_data`); a run that goes on leaves
+      the number of worker processes (:mod:`mmclip.engine.resumable_data`); a resumed run leaves
       out indices instead of loading samples, also in the middle of an epoch.
     - The random states of every rank are in each checkpoint (in ``message_hub``, so in those of
       ``FlexibleRunner``'s strategies too).
@@ -64,14 +64,14 @@ class ExactResumeHook(Hook):
         settings = {**settings, 'dataset': place(loop.dataloader.dataset, seed=seed)}
         settings.pop('num_batch_per_epoch', None)  # has been applied to the data set
         # A new sampler: MMEngine's loop has already drawn from the old one to load ahead.
-        loader = loop.dataloader = placed_loader(
+        loader = loop.dataloader = resumable_loader(
             runner.build_dataloader(settings, seed=seed), seed=seed
         )
         if isinstance(loader.dataset, SeededStream):
             if isinstance(loop, IterBasedTrainLoop):
                 loop.dataloader_iterator = type(loop.dataloader_iterator)(loader)
         elif isinstance(loop, IterBasedTrainLoop):
-            loop.dataloader_iterator = PlacedIterator(loader, start=loop.iter)
+            loop.dataloader_iterator = ResumableIterator(loader, start=loop.iter)
         else:
             done = loop.iter - loop.epoch * len(loader)
             if 0 <= done <= len(loader):
@@ -85,7 +85,7 @@ class ExactResumeHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             sampler = runner.train_dataloader.batch_sampler
-            if isinstance(sampler, PlacedBatchSampler):
+            if isinstance(sampler, ResumableBatchSampler):
                 sampler.epoch = runner.epoch
             self._restore()
 

@@ -95,7 +95,7 @@ class WarmupCosineLR(_ParamScheduler):
 
 
 @PARAM_SCHEDULERS.register_module()
-class WarmupRestartLR(WarmupCosineLR):
+class WarmupDecayLR(WarmupCosineLR):
     r"""Linear warm-up, then a curve of its own: a cosine over the steps that are left, or steps.
 
     .. math:: lr(t) = start + (1 - start)\, t / W \;\text{for}\; t < W, \quad
@@ -140,7 +140,7 @@ class WarmupRestartLR(WarmupCosineLR):
         epoch_length: int,
         milestones: Sequence[float] | None = None,
         **kwargs: Any,
-    ) -> 'WarmupRestartLR':
+    ) -> 'WarmupDecayLR':
         """The same curve with a new rate at each iteration."""
         if milestones is not None:
             kwargs['milestones'] = [epoch * epoch_length for epoch in milestones]

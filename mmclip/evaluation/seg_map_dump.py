@@ -12,7 +12,7 @@ from mmclip.registry import METRICS
 
 
 @METRICS.register_module()
-class MapWriter(BaseMetric):
+class SegMapDump(BaseMetric):
     """Writes each predicted map as a PNG of class numbers; measures nothing.
 
     8 bits per pixel for up to 256 classes, else 16: mmseg's ``IoUMetric`` has 8 only. With

@@ -72,7 +72,7 @@ class VideoRetrieval(BaseMetric):
         self._score: PairScorer | None = None
 
     def bind(self, model: nn.Module) -> None:
-        """Take the head of a model for pairs (:class:`mmclip.PairScorerHook` calls this)."""
+        """Take the head of a model for pairs (:class:`mmclip.BindModelHook` calls this)."""
         head = getattr(model, 'sim_head', None)
         self._score = head if head is not None and not head.is_loose else None
 
@@ -152,7 +152,7 @@ class VideoRetrieval(BaseMetric):
         if self._score is None:
             raise ValueError(
                 "frame_features: the results are frames, which only the model's head can compare; "
-                "put dict(type='mmclip.PairScorerHook') into custom_hooks, or call bind(model)"
+                "put dict(type='mmclip.BindModelHook') into custom_hooks, or call bind(model)"
             )
         place = next(self._score.parameters()).device
         lengths = torch.tensor([len(video) for video in videos])

@@ -15,7 +15,7 @@ from mmclip.models.action_clip.post_prompts import (
     ActionTransf,
     ActionTransfCls,
 )
-from mmclip.models.action_clip.recognizer import ActionCLIP
+from mmclip.models.action_clip.recognizer import ActionCLIPRecognizer
 from mmclip.models.action_clip.unimodal import UnimodalActionRecognizer
 
 # CLIP4Clip
@@ -38,35 +38,35 @@ from mmclip.models.glip.alignment import (
     FixedTokenAlignment,
     TokenAlignment,
 )
-from mmclip.models.glip.detector import GLIP
+from mmclip.models.glip.detector import GLIPDetector
 from mmclip.models.glip.fpn import DropBlockFPN
 from mmclip.models.glip.head import GLIPHead
 from mmclip.models.glip.losses import ContrastiveTokenLoss, TokenFocalLoss
 from mmclip.models.glip.multi_scale import ScaleRangeTTA
 from mmclip.models.glip.neck import DeepFusionNeck
-from mmclip.models.glip.targets import PlusOneOverlaps
+from mmclip.models.glip.targets import LegacyBboxOverlaps
 from mmclip.models.glip.text_encoder import BertTokenEncoder, CLIPTokenEncoder
 
 # GLIPv2
 from mmclip.models.glipv2.caption_head import CaptionHead
-from mmclip.models.glipv2.detector import GLIPv2
+from mmclip.models.glipv2.detector import GLIPv2Detector
 from mmclip.models.glipv2.head import GLIPv2Head
 from mmclip.models.glipv2.inter_image_loss import InterImageRegionWordLoss
-from mmclip.models.glipv2.late_words import LateWordsNeck
 from mmclip.models.glipv2.mask_tokens import MaskTokens
 from mmclip.models.glipv2.mlm_head import MLMHead
+from mmclip.models.glipv2.text_conditioned_neck import TextConditionedNeck
 from mmclip.models.glipv2.text_swin import TextSwin
 from mmclip.models.glipv2.token_mask_head import TokenMaskHead
 from mmclip.models.glipv2.vqa_head import VQAHead
 
 # GroupViT
 from mmclip.models.group_vit.classifier import GroupViTClassifier
-from mmclip.models.group_vit.encoder import GroupViT
+from mmclip.models.group_vit.encoder import GroupViTBackbone
 from mmclip.models.group_vit.head import GroupViTHead
 from mmclip.models.group_vit.segmentor import GroupViTSegmentor
 
 # Shared parts
-from mmclip.models.layers.box_coder import PlusOneBBoxCoder
+from mmclip.models.layers.box_coder import LegacyDeltaXYWHBBoxCoder
 
 # LSeg
 from mmclip.models.lseg.head import LSegHead
@@ -82,7 +82,7 @@ from mmclip.models.vild.distill_loss import L1DistillLoss
 from mmclip.models.vild.layers import BiasedConv2d, SameConv2d
 from mmclip.models.vild.mask_head import ViLDMaskHead
 from mmclip.models.vild.neck import EndNormFPN
-from mmclip.models.vild.roi_extractor import CentreRoIExtractor
+from mmclip.models.vild.roi_extractor import CenterRoIExtractor
 from mmclip.models.vild.roi_head import ViLDCascadeRoIHead, ViLDRoIHead
 from mmclip.models.vild.rpn_head import SepBNRPNHead
 from mmclip.text.offset_tokenizers import BertTokens
@@ -90,7 +90,7 @@ from mmclip.vocabulary.classifier import TextEmbeddingClassifier
 
 __all__ = [
     # ActionCLIP
-    'ActionCLIP',
+    'ActionCLIPRecognizer',
     'ActionConv1D',
     'ActionLSTM',
     'ActionMeanP',
@@ -120,25 +120,25 @@ __all__ = [
     'DeepFusionNeck',
     'DropBlockFPN',
     'FixedTokenAlignment',
-    'GLIP',
+    'GLIPDetector',
     'GLIPHead',
-    'PlusOneOverlaps',
+    'LegacyBboxOverlaps',
     'ScaleRangeTTA',
     'TokenAlignment',
     'TokenFocalLoss',
     # GLIPv2
     'CaptionHead',
-    'GLIPv2',
+    'GLIPv2Detector',
     'GLIPv2Head',
     'InterImageRegionWordLoss',
-    'LateWordsNeck',
+    'TextConditionedNeck',
     'MLMHead',
     'MaskTokens',
     'TextSwin',
     'TokenMaskHead',
     'VQAHead',
     # GroupViT
-    'GroupViT',
+    'GroupViTBackbone',
     'GroupViTClassifier',
     'GroupViTHead',
     'GroupViTSegmentor',
@@ -152,13 +152,13 @@ __all__ = [
     'ContrastiveLoss',
     'OpenCLIPBackbone',
     'OpenVocabSegmentor',
-    'PlusOneBBoxCoder',
+    'LegacyDeltaXYWHBBoxCoder',
     'TextDecodeHead',
     'TextEmbeddingClassifier',
     # ViLD
     'BiasedConv2d',
     'CLIPOnCrops',
-    'CentreRoIExtractor',
+    'CenterRoIExtractor',
     'EndNormFPN',
     'L1DistillLoss',
     'ProjectedTextClassifier',

@@ -8,7 +8,7 @@ from mmclip.text.captions import Caption
 from mmclip.text.offset_tokenizers import OffsetTokenizer
 
 
-def divert_answer(
+def mask_answer(
     question: str, caption: str, spans: Sequence[Sequence[Sequence[int]]], mask_token: str
 ) -> Caption:
     """'what color is the dog white and black' -> 'what color is the dog [MASK]'.

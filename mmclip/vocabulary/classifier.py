@@ -14,7 +14,7 @@ from mmclip.io.parsing import parse_json, parsing, texts
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names, names_at_build, vocabulary_of
 from mmclip.text.prompts import get_prompts
-from mmclip.vocabulary.vocabulary import Vocabulary, normalise_rows
+from mmclip.vocabulary.vocabulary import Vocabulary, normalize_rows
 
 BACKGROUNDS = ('learned', 'zero', None)
 
@@ -214,7 +214,7 @@ class TextEmbeddingClassifier(BaseModule):
         if rows is not None and names is not None and rows.shape[1:] == self.embeddings.shape[1:]:
             # Without rows nothing was given; zeros are of a model that was built and not filled.
             if rows.any():
-                stored = Vocabulary(_from_bytes(names), normalise_rows(rows.cpu()))
+                stored = Vocabulary(_from_bytes(names), normalize_rows(rows.cpu()))
                 self._words = stored
                 self._filled = False
                 wanted = self.class_names or stored.names

@@ -23,7 +23,7 @@ from mmclip.vocabulary.exemplars import encode_examples
 _FORMAT = '1'
 
 
-def normalise_rows(rows: torch.Tensor) -> torch.Tensor:
+def normalize_rows(rows: torch.Tensor) -> torch.Tensor:
     """(K, D) rows of any norm -> float32 rows of norm 1; those that have it stay to the bit.
 
     Normalising twice moves the last bit, and a run that goes on must use what it had.
@@ -202,7 +202,7 @@ class Vocabulary:
             model, weight_hash = metadata.get('model', ''), metadata.get('weight_hash', '')
             if embeddings.ndim != 2:
                 raise ValueError(f'embeddings: they have the shape {tuple(embeddings.shape)}')
-            rows = normalise_rows(embeddings.float())
+            rows = normalize_rows(embeddings.float())
             vocabulary = cls(names, rows, prompts, model, weight_hash)
         if text_encoder is not None:
             vocabulary.check_made_by(text_encoder, path)

@@ -25,7 +25,7 @@ from mmclip.models.action_clip.convert import convert
 from mmclip.models.action_clip.frame_prompts import temporal_shift
 from mmclip.models.action_clip.loss import MultiPositiveKLLoss, multi_positive_kl, positives
 from mmclip.models.action_clip.post_prompts import normalise
-from mmclip.models.action_clip.recognizer import ActionCLIP, class_scores
+from mmclip.models.action_clip.recognizer import ActionCLIPRecognizer, class_scores
 from mmclip.models.action_clip.text_prompts import action_prompts
 from mmclip.registry import MODELS
 from parity.adapters._clip_towers import architecture
@@ -55,10 +55,10 @@ def head_config(name: str, config: dict, official: bool = True) -> dict:
     return settings
 
 
-def model_of(case: Case, **more) -> ActionCLIP:
+def model_of(case: Case, **more) -> ActionCLIPRecognizer:
     """The model of a fixture; what the fixture has no weights for stays random."""
     config = case.config
-    model = ActionCLIP(
+    model = ActionCLIPRecognizer(
         model=architecture(config), num_frames=config.get('T', 1), prompts='name', **more
     )
     state = case.state
@@ -141,7 +141,7 @@ def layer_norm(case: Case) -> dict:
         dict(embed_dim=8, image_resolution=8, vision_layers=1, vision_width=64, patch=8)
         | dict(context_length=4, vocab=8, text_width=64, text_layers=1)
     )
-    eps = ActionCLIP(model=tower, num_frames=1).video.visual.ln_pre.eps
+    eps = ActionCLIPRecognizer(model=tower, num_frames=1).video.visual.ln_pre.eps
     return dict(
         temporal_ln=norm(x),
         clip_ln=F.layer_norm(x, x.shape[-1:], state['weight'], state['bias'], eps),
@@ -345,7 +345,7 @@ def lr_schedule(case: Case) -> list[Comparison]:
         # The multistep rows may go on beyond the cosine's end.
         last = max(facts['epochs'], *(row['epoch'] + 1 for row in facts[name]))
         total = facts['epochs'] if name == 'cosine' else last
-        schedule = dict(type='mmclip.WarmupRestartLR', total=total, **own)
+        schedule = dict(type='mmclip.WarmupDecayLR', total=total, **own)
         weights = [torch.nn.Parameter(torch.zeros(1)) for _ in base]
         pairs = zip(weights, base, strict=True)
         optimizer = torch.optim.SGD([dict(params=[w], lr=rate) for w, rate in pairs])

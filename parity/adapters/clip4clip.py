@@ -18,7 +18,7 @@ from mmclip.clip.dense_features import vit_project
 from mmclip.clip.loading import clip_tokenizer
 from mmclip.datasets.transforms.text_video import cut_frames, frames_by_second
 from mmclip.datasets.transforms.video import FrameResizeCrop
-from mmclip.engine.name_rules import NameRuleConstructor
+from mmclip.engine.param_group_rules import RegexOptimWrapperConstructor
 from mmclip.evaluation.video_ranks import (
     MatrixScores,
     group_scores,
@@ -401,7 +401,7 @@ def param_groups(case: Case) -> list[Comparison]:
     rate, decay = settings.optimizer.lr, settings.optimizer.weight_decay
     for name, reference in facts['groups'].items():
         model = meta_model(name)
-        constructor = NameRuleConstructor(
+        constructor = RegexOptimWrapperConstructor(
             dict(type='OptimWrapper', optimizer=settings.optimizer), settings.paramwise_cfg
         )
         ours: dict[str, list[str]] = {}

@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmclip import config_path
 from mmclip.compat import end_process
 from mmclip.models.glip.head import ASSIGNER
-from mmclip.models.glip.targets import PlusOneOverlaps, anchor_targets
+from mmclip.models.glip.targets import LegacyBboxOverlaps, anchor_targets
 from mmclip.models.glipv2.convert import convert, convert_parts
 from mmclip.models.glipv2.inter_image_loss import InterImageRegionWordLoss
 from mmclip.models.glipv2.mask_tokens import hide_tokens
@@ -31,7 +31,7 @@ from mmclip.models.glipv2.regions import box_features, location_features
 from mmclip.models.glipv2.text_swin import TextSwin
 from mmclip.models.glipv2.token_mask_head import TokenMaskHead, mask_targets
 from mmclip.registry import MODELS, TASK_UTILS
-from mmclip.text.vqa import divert_answer
+from mmclip.text.vqa import mask_answer
 from parity.adapters.glip.training import NumbersOnCPU
 from parity.case import Case, Comparison, Measure, compare_keys
 
@@ -230,7 +230,7 @@ def mlm_masking(case: Case) -> dict:
 def vqa_divert(case: Case) -> list[Comparison]:
     config = case.config
     asked = config['input']
-    caption = divert_answer(
+    caption = mask_answer(
         asked['text'], asked['caption'], asked['tokens_positive'], config['mask_token']
     )
     spans = [[list(piece) for piece in pieces] for pieces in caption.spans]
@@ -273,7 +273,7 @@ def vl_mask_head(case: Case) -> list[Comparison | Measure]:
     height, width = config['image_hw']
     polygons = [[rows.numpy().astype(np.float64)] for rows in numbered(inputs, 'polygons')]
     truth = PolygonMasks(polygons, height, width)
-    overlaps = PlusOneOverlaps()(inputs['boxes'], inputs['gt_boxes'])
+    overlaps = LegacyBboxOverlaps()(inputs['boxes'], inputs['gt_boxes'])
     best, index = overlaps.max(1)
     found['positive'] = best >= config['fg_iou']
     index = index[found['positive']]

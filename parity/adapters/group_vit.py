@@ -16,7 +16,7 @@ from mmclip.clip.contrastive_loss import contrastive_loss
 from mmclip.clip.tokenizer import CLIPTokenizer
 from mmclip.models.group_vit import grouping as grouping_module
 from mmclip.models.group_vit.convert import convert, new_name
-from mmclip.models.group_vit.encoder import GroupViT
+from mmclip.models.group_vit.encoder import GroupViTBackbone
 from mmclip.models.group_vit.grouping import AssignAttention, GroupingBlock
 from mmclip.models.group_vit.losses import multi_label_loss
 from mmclip.models.group_vit.segmentor import GroupViTSegmentor
@@ -115,8 +115,8 @@ def encoder_config(config: dict) -> dict:
     return dict(drop_path_rate=0.0) | {k: v for k, v in config.items() if k not in extra}
 
 
-def build_encoder(case: Case) -> GroupViT:
-    encoder = GroupViT(**encoder_config(case.config))
+def build_encoder(case: Case) -> GroupViTBackbone:
+    encoder = GroupViTBackbone(**encoder_config(case.config))
     encoder.load_state_dict(converted(case, 'img_encoder.', 'backbone.'))
     return encoder
 
@@ -150,7 +150,7 @@ def model_config(config: dict) -> dict:
     text = {k: v for k, v in config['text_encoder'].items() if k != 'type'}
     return dict(
         type='mmclip.GroupViTSegmentor',
-        backbone=dict(type='mmclip.GroupViT', **encoder_config(config['img_encoder'])),
+        backbone=dict(type='mmclip.GroupViTBackbone', **encoder_config(config['img_encoder'])),
         decode_head=dict(
             type='mmclip.GroupViTHead',
             in_channels=config['img_encoder']['embed_dim'],

@@ -18,7 +18,7 @@ from mmclip.datasets.transforms.video import (
     middle_frames,
     random_frames,
 )
-from mmclip.datasets.video import VideoList, read_action_names
+from mmclip.datasets.video import VideoClassificationDataset, read_action_names
 from mmclip.datasets.video_reader import open_video
 from mmclip.registry import TRANSFORMS
 
@@ -251,7 +251,7 @@ def make(root, **kwargs):
         ann_file='list.txt', data_root=str(root), data_prefix=dict(video='clips'),
         classes='classes.json', num_segments=4, pipeline=PIPELINE,
     )  # fmt: skip
-    return VideoList(**{**settings, **kwargs})
+    return VideoClassificationDataset(**{**settings, **kwargs})
 
 
 def test_a_list_through_the_pipeline(root):

@@ -6,7 +6,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
-from mmclip.engine.name_rules import NameRuleConstructor
+from mmclip.engine.param_group_rules import RegexOptimWrapperConstructor
 
 
 def adam(params, **kwargs):
@@ -81,7 +81,7 @@ class Tower(nn.Module):
 def test_rules_multiply_and_groups_hold_equal_settings():
     cfg = dict(
         type='OptimWrapper',
-        constructor='mmclip.NameRuleConstructor',
+        constructor='mmclip.RegexOptimWrapperConstructor',
         optimizer=dict(type='SGD', lr=1.0, weight_decay=0.5),
         paramwise_cfg=dict(
             rules=[dict(pattern=r'^clip\.', lr_mult=0.1), dict(pattern='bias', decay_mult=0)]
@@ -106,9 +106,11 @@ def test_rules_multiply_and_groups_hold_equal_settings():
 )
 def test_bad_rules(rules):
     with pytest.raises(ValueError, match='rules'):
-        NameRuleConstructor(dict(optimizer=dict(type='SGD', lr=1.0)), dict(rules=rules))(Tower())
+        RegexOptimWrapperConstructor(dict(optimizer=dict(type='SGD', lr=1.0)), dict(rules=rules))(
+            Tower()
+        )
     with pytest.raises(ValueError, match='custom_keys'):
-        NameRuleConstructor(dict(optimizer=dict(type='SGD', lr=1.0)), dict(custom_keys={}))
+        RegexOptimWrapperConstructor(dict(optimizer=dict(type='SGD', lr=1.0)), dict(custom_keys={}))
 
 
 @pytest.mark.parametrize('wrapper', ['module', '_orig_mod', '_fsdp_wrapped_module'])
@@ -116,7 +118,9 @@ def test_names_are_those_of_the_model_inside_of_a_wrapper(wrapper):
     outer = nn.Module()
     outer.add_module(wrapper, Tower())
     rules = [dict(pattern=r'^clip\.', lr_mult=0.1)]
-    groups = NameRuleConstructor(dict(optimizer=dict(lr=1.0)), dict(rules=rules)).groups(outer)
+    groups = RegexOptimWrapperConstructor(dict(optimizer=dict(lr=1.0)), dict(rules=rules)).groups(
+        outer
+    )
     assert [(group['lr'], group['names']) for group in groups] == [
         (0.1, ['clip.weight', 'clip.bias']),
         (1.0, ['head.weight', 'head.bias']),

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from mmclip.engine.warmup_cosine import WarmupCosineLR, WarmupRestartLR
+from mmclip.engine.warmup_cosine import WarmupCosineLR, WarmupDecayLR
 from mmclip.registry import PARAM_SCHEDULERS
 
 
@@ -72,7 +72,7 @@ def test_a_curve_of_its_own_behind_the_warm_up():
     def factors(**kwargs):
         weight = torch.nn.Parameter(torch.zeros(1))
         optimizer = torch.optim.SGD([weight], lr=2.0)
-        scheduler = WarmupRestartLR.build_iter_from_epoch(
+        scheduler = WarmupDecayLR.build_iter_from_epoch(
             optimizer, epoch_length=10, total=5, warmup=1, **kwargs
         )
         rates = []

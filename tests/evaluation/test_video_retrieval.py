@@ -122,7 +122,7 @@ def test_pairs_are_scored_by_the_models_head():
         for i, n in enumerate(lengths)
     ]
     judge.process({}, rows)
-    with pytest.raises(ValueError, match='PairScorerHook'):
+    with pytest.raises(ValueError, match='BindModelHook'):
         judge.evaluate(3)
     judge.bind(model)
     mask = torch.arange(5) < torch.tensor(lengths)[:, None]

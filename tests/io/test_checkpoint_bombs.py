@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmclip.engine import resume_point
+from mmclip.engine import find_checkpoint
 from mmclip.io import checkpoint
 
 UNFOLDS = 'it unfolds into far more than its own size'
@@ -232,7 +232,7 @@ def read_all(folder):
     """What each reader says of each bomb."""
     readers = {
         'read_state_dict': checkpoint.read_state_dict,
-        'damage': resume_point.damage,
+        'damage': find_checkpoint.damage,
         'mmengine': checkpoint.read_training_checkpoint,
     }
     answers = {}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from mmclip.apis.pictures import list_pictures, read_picture
+from mmclip.apis.images import list_pictures, read_picture
 from mmclip.datasets.bad_images import image_problem
 from mmclip.datasets.captions import CaptionShards
 from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mmclip.datasets.video import VideoList, read_action_names
+from mmclip.datasets.video import VideoClassificationDataset, read_action_names
 
 PATH = Path(__file__).resolve().parents[2] / 'tools/dataset_converters/charades.py'
 SPEC = importlib.util.spec_from_file_location('charades', PATH)
@@ -35,7 +35,7 @@ def test_lists_are_read_by_the_data_set(folder, capsys):
     assert (out / 'charades_train_list_videos.txt').read_text() == 'AAAAA.mp4 0 2\n'
     names = read_action_names('charades_labels.csv', str(out))
     assert names[1] == 'Putting clothes, or a towel, somewhere' and len(names) == 3
-    data = VideoList(
+    data = VideoClassificationDataset(
         ann_file='charades_val_list_videos.txt', data_root=str(out), classes='charades_labels.csv',
         multi_label=True, test_mode=True, pipeline=[], data_prefix=dict(video='videos'),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmclip.datasets.base_only import split_of_names
+from mmclip.datasets.ov_split import split_of_names
 from mmclip.text.class_names import class_names, novel_names
 
 FOLDER = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters'

@@ -315,11 +315,11 @@ def test_a_test_that_fails_leaves_no_predictions(trained, tmp_path):
 def test_maps_of_many_classes_are_written_whole(tmp_path):
     import cv2
 
-    from mmclip.evaluation.seg_map_dump import MapWriter
+    from mmclip.evaluation.seg_map_dump import SegMapDump
 
     for classes, lift in ((256, 0), (256, 1), (385, 0)):
         labels = torch.tensor([[[0, 1], [254, classes - 1]]])
-        writer = MapWriter(output_dir=str(tmp_path / 'maps'))
+        writer = SegMapDump(output_dir=str(tmp_path / 'maps'))
         writer.dataset_meta = dict(classes=['x'] * classes)
         sample = dict(img_path='a/b.jpg', pred_sem_seg=dict(data=labels), reduce_zero_label=lift)
         writer.process(None, [sample])

@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 
 from mmclip.cli import errors
-from mmclip.datasets.base_only import convert_file, split_of_names
+from mmclip.datasets.ov_split import convert_file, split_of_names
 from mmclip.text.class_names import class_names, novel_names
 
 

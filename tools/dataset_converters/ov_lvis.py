@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmclip.cli import errors
 from mmclip.datasets.annotation_file import BASE, read_annotation_file, read_categories
-from mmclip.datasets.base_only import convert_file, split_of_names
+from mmclip.datasets.ov_split import convert_file, split_of_names
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -35,7 +35,7 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='mmclip.VideoList',
+        type='mmclip.VideoClassificationDataset',
         data_root=data_root,
         ann_file='hmdb51_train_split_1_videos.txt',
         data_prefix=dict(video='videos'),
@@ -48,7 +48,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='mmclip.VideoList',
+        type='mmclip.VideoClassificationDataset',
         data_root=data_root,
         ann_file='hmdb51_val_split_1_videos.txt',
         data_prefix=dict(video='videos'),

@@ -26,7 +26,7 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type='mmclip.VideoList',
+        type='mmclip.VideoClassificationDataset',
         data_root=data_root,
         ann_file='train.txt',
         data_prefix=dict(video='clips'),
@@ -38,7 +38,7 @@ val_dataloader = dict(
     num_workers=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='mmclip.VideoList',
+        type='mmclip.VideoClassificationDataset',
         data_root=data_root,
         ann_file='val.txt',
         data_prefix=dict(video='clips'),
@@ -52,7 +52,7 @@ test_dataloader = dict(
     num_workers=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='mmclip.VideoList',
+        type='mmclip.VideoClassificationDataset',
         data_root=data_root,
         ann_file='test.txt',
         data_prefix=dict(video='clips'),

@@ -94,7 +94,7 @@ val_dataloader = dict(
         ]))
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type='mmclip.SeveralDatasets',
+    type='mmclip.MultiDatasetEvaluator',
     names=list(sets),
     folders=[f'data/odinw/{folder}' for folder, _, _ in sets.values()],
     metrics=[

@@ -1,6 +1,6 @@
 # ActionCLIP with CLIP's ViT-B/32, 8 frames, and a temporal transformer of 6 blocks behind the image tower.
 model = dict(
-    type='mmclip.ActionCLIP',
+    type='mmclip.ActionCLIPRecognizer',
     model='ViT-B-32-quickgelu',
     pretrained='openai',
     num_frames=8,

@@ -2,7 +2,7 @@
 # phrase is read apart by the mini CLIP's text tower, which has learnt features of whole texts only, not of
 # tokens. Objects are 26 to 56 px of 128.
 model = dict(
-    type='mmclip.GLIP',
+    type='mmclip.GLIPDetector',
     data_preprocessor=dict(
         type='mmdet.DetDataPreprocessor',
         mean=[122.7709383, 116.7460125, 104.09373615],

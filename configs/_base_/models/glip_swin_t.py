@@ -1,7 +1,7 @@
 # GLIP-T: Swin-T, pyramid P3-P7, BERT-base, six blocks of fusion, text layer and DyHead block. Pictures are
 # BGR. Where no fusion is wanted: fusion=None, and the head compares with the words as BERT gives them.
 model = dict(
-    type='mmclip.GLIP',
+    type='mmclip.GLIPDetector',
     data_preprocessor=dict(
         type='mmdet.DetDataPreprocessor',
         mean=[103.53, 116.28, 123.675],

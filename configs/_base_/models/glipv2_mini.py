@@ -2,7 +2,7 @@
 _base_ = './glip_mini.py'
 
 model = dict(
-    type='mmclip.GLIPv2',
+    type='mmclip.GLIPv2Detector',
     bbox_head=dict(
         type='mmclip.GLIPv2Head',
         mask_head=dict(

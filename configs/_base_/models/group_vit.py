@@ -12,7 +12,7 @@ model = dict(
         size_divisor=1,
         test_cfg=dict(size_divisor=1)),
     backbone=dict(
-        type='mmclip.GroupViT',
+        type='mmclip.GroupViTBackbone',
         img_size=224,
         patch_size=16,
         embed_dim=384,

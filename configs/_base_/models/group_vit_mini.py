@@ -16,7 +16,7 @@ model = dict(
         size_divisor=1,
         test_cfg=dict(size_divisor=1)),
     backbone=dict(
-        type='mmclip.GroupViT',
+        type='mmclip.GroupViTBackbone',
         img_size=64,
         patch_size=8,
         embed_dim=64,

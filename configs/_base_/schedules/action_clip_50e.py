@@ -17,6 +17,6 @@ optim_wrapper = dict(
             'video.post_prompt': dict(lr_mult=10)
         }))
 param_scheduler = [
-    dict(type='mmclip.WarmupRestartLR', total=epochs, warmup=warmup, convert_to_iter_based=True)
+    dict(type='mmclip.WarmupDecayLR', total=epochs, warmup=warmup, convert_to_iter_based=True)
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=128)

@@ -2,7 +2,7 @@
 _base_ = './action_clip_50e.py'
 param_scheduler = [
     dict(
-        type='mmclip.WarmupRestartLR',
+        type='mmclip.WarmupDecayLR',
         total=50,
         warmup=5,
         milestones=[15, 30],

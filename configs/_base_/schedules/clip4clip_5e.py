@@ -9,7 +9,7 @@ optim_wrapper = dict(
     type='mmengine.AmpOptimWrapper',
     dtype='float16',
     loss_scale='dynamic',
-    constructor='mmclip.NameRuleConstructor',
+    constructor='mmclip.RegexOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.05),
     paramwise_cfg=dict(rules=[
         dict(pattern=r'^(clip|patch_3d)\.', lr_mult=0.1),
@@ -17,6 +17,6 @@ optim_wrapper = dict(
     ]),
     clip_grad=dict(max_norm=1.0))
 param_scheduler = [
-    dict(type='mmclip.WarmupRestartLR', total=epochs, warmup=0.5, start_factor=0.05, convert_to_iter_based=True)
+    dict(type='mmclip.WarmupDecayLR', total=epochs, warmup=0.5, start_factor=0.05, convert_to_iter_based=True)
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=128)

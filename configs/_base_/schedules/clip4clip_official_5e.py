@@ -8,7 +8,7 @@ val_cfg = dict(type='mmengine.ValLoop')
 test_cfg = dict(type='mmengine.TestLoop')
 optim_wrapper = dict(
     type='mmengine.OptimWrapper',
-    constructor='mmclip.NameRuleConstructor',
+    constructor='mmclip.RegexOptimWrapperConstructor',
     optimizer=dict(
         type='mmclip.BertAdam', lr=1e-4, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2, max_grad_norm=1.0),
     paramwise_cfg=dict(rules=[

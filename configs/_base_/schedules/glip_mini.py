@@ -4,7 +4,7 @@ val_cfg = dict(type='mmengine.ValLoop')
 test_cfg = dict(type='mmengine.TestLoop')
 optim_wrapper = dict(
     type='mmengine.OptimWrapper',
-    constructor='mmclip.NameRuleConstructor',
+    constructor='mmclip.RegexOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.01),
     paramwise_cfg=dict(
         rules=[

@@ -5,7 +5,7 @@ val_cfg = dict(type='mmengine.ValLoop')
 test_cfg = dict(type='mmengine.TestLoop')
 optim_wrapper = dict(
     type='mmengine.AmpOptimWrapper',
-    constructor='mmclip.NameRuleConstructor',
+    constructor='mmclip.RegexOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
     paramwise_cfg=dict(
         rules=[

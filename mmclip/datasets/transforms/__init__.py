@@ -1,10 +1,10 @@
 from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture, PackCLIPInputs
-from mmclip.datasets.transforms.divert_answer import DivertAnswer
 from mmclip.datasets.transforms.grounding import (
     CaptionGrounding,
     DetToGrounding,
     PackGroundingInputs,
 )
+from mmclip.datasets.transforms.mask_answer import MaskAnswerTokens
 from mmclip.datasets.transforms.noun_prompts import NounPrompts
 from mmclip.datasets.transforms.pack_captions import PackCaptions
 from mmclip.datasets.transforms.proposals import ProposalsFromGT
@@ -37,7 +37,7 @@ __all__ = [
     'CaptionGrounding',
     'DecodeFrames',
     'DetToGrounding',
-    'DivertAnswer',
+    'MaskAnswerTokens',
     'FrameColour',
     'FrameRandAugment',
     'FrameResize',

@@ -101,7 +101,7 @@ class SampleSegments(BaseTransform):
     Source: TSN's sampling, as the official code of ActionCLIP.
 
     Args:
-        num_segments: T; None: the data set says (``VideoList(num_segments=...)``).
+        num_segments: T; None: the data set says (``VideoClassificationDataset(num_segments=...)``).
         test_mode: The middle of each segment instead of a random frame.
         num_views: Views in time (``test_mode``); the frames come view by view. None: the data set
             says, or one.

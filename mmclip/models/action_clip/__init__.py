@@ -14,8 +14,9 @@ The flow:
 
 Files: ``text_prompts.py`` (templates), ``text_tower.py`` (CLIP's, random, transformers'),
 ``frame_prompts.py`` (joint, shift), ``post_prompts.py`` (the five heads), ``video_tower.py``,
-``loss.py`` (:class:`MultiPositiveKLLoss`), ``base.py``, ``recognizer.py`` (:class:`ActionCLIP`),
-``unimodal.py`` (the baseline without words), ``convert.py`` (official checkpoints, MMAction2's).
+``loss.py`` (:class:`MultiPositiveKLLoss`), ``base.py``, ``recognizer.py``
+(:class:`ActionCLIPRecognizer`), ``unimodal.py`` (the baseline without words), ``convert.py``
+(official checkpoints, MMAction2's).
 Reading and sampling of videos: ``mmclip/datasets/video.py``, ``video_reader.py``,
 ``transforms/video.py``.
 

@@ -100,7 +100,7 @@ def _head_name(name: str) -> str:
 
 
 def convert(state: State) -> State:
-    """Weights of :class:`mmclip.ActionCLIP`, float32.
+    """Weights of :class:`mmclip.ActionCLIPRecognizer`, float32.
 
     Args:
         state: From :func:`read`; or CLIP's weights alone (without prefix), the head's alone

@@ -43,7 +43,7 @@ def class_scores(
 
 
 @MODELS.register_module()
-class ActionCLIP(VideoRecognizer):
+class ActionCLIPRecognizer(VideoRecognizer):
     """Matches videos with sentences about actions; trained on pairs, zero-shot for other names.
 
     Training: one random template per video and step, both towers trained, multi-positive KL loss
@@ -149,7 +149,7 @@ class ActionCLIP(VideoRecognizer):
         self.is_filled = True
         self.forget()
 
-    def train(self, mode: bool = True) -> 'ActionCLIP':
+    def train(self, mode: bool = True) -> 'ActionCLIPRecognizer':
         """Makes the cached features of the sentences stale; a fixed tower stays in eval mode."""
         super().train(mode)
         if self.fix_text:

@@ -20,7 +20,7 @@ class UnimodalActionRecognizer(VideoRecognizer):
     Source: the unimodality of ActionCLIP's figure 1 and table 1.
 
     Args:
-        model, pretrained, num_frames, image_tower: As :class:`mmclip.ActionCLIP`.
+        model, pretrained, num_frames, image_tower: As :class:`mmclip.ActionCLIPRecognizer`.
         classes: The K classes, fixed.
         multi_label: Whether a video may have several: binary cross entropy, sigmoid scores.
         kwargs: Prompts and the rest, as
@@ -82,7 +82,7 @@ class UnimodalActionRecognizer(VideoRecognizer):
         if len(names) != self.classifier.out_features or names != known:
             raise ValueError(
                 f'names: a unimodal classifier keeps its {self.classifier.out_features} classes; '
-                'mmclip.ActionCLIP takes others'
+                'mmclip.ActionCLIPRecognizer takes others'
             )
         self.class_names = names
 

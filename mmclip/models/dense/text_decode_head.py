@@ -109,10 +109,10 @@ class TextDecodeHead(BaseModule):
     def loss(self, inputs: Sequence[torch.Tensor], data_samples: list, train_cfg: dict) -> dict:
         """The host's losses, of every ``loss_stride``-th pixel."""
         if self.loss_stride > 1:
-            data_samples = [self._thinned(sample) for sample in data_samples]
+            data_samples = [self._subsample_mask(sample) for sample in data_samples]
         return self.head.loss(inputs, data_samples, train_cfg)
 
-    def _thinned(self, sample: SegDataSample) -> SegDataSample:
+    def _subsample_mask(self, sample: SegDataSample) -> SegDataSample:
         """The middle pixel of each cell of the mask."""
         cells = slice(self.loss_stride // 2, None, self.loss_stride)
         thin = SegDataSample(metainfo=sample.metainfo)

@@ -22,6 +22,6 @@ Model side: ``fusion.py`` and ``bi_attention.py`` (attention between picture and
 (:class:`DeepFusionNeck`, usable by other detectors), ``alignment.py`` (token logits),
 ``targets.py`` (ATSS), ``losses.py``, ``post_process.py``, ``head.py`` (:class:`GLIPHead`),
 ``fpn.py`` (:class:`DropBlockFPN`), ``prompts.py`` (vocabularies in captions, prompt tuning),
-``detector.py`` (:class:`GLIP`), ``multi_scale.py`` (tests at several scales), ``convert.py``
-(official checkpoints, MMDetection's).
+``detector.py`` (:class:`GLIPDetector`), ``multi_scale.py`` (tests at several scales),
+``convert.py`` (official checkpoints, MMDetection's).
 """

@@ -34,7 +34,7 @@ Maps = tuple[torch.Tensor, ...]
 
 
 @MODELS.register_module()
-class GLIP(SingleStageDetector):
+class GLIPDetector(SingleStageDetector):
     """Grounded detection: every place of a picture against every token of a caption.
 
     A sample with ``text`` and ``phrase_spans`` is grounded in its own caption; one without in the
@@ -172,7 +172,7 @@ class GLIP(SingleStageDetector):
             prompts=prompts,
         )
 
-    def train(self, mode: bool = True) -> 'GLIP':
+    def train(self, mode: bool = True) -> 'GLIPDetector':
         """Encoded words are forgotten; what is frozen stays in evaluation mode."""
         super().train(mode)
         for vocabulary in (getattr(self, 'vocabulary', None), getattr(self, '_asked', None)):

@@ -47,7 +47,7 @@ class GLIPHead(BaseModule):
 
     Args:
         channels: C of the maps.
-        text_dim: C_l of the words; :class:`mmclip.models.glip.detector.GLIP` fills it in.
+        text_dim: C_l of the words; :class:`mmclip.models.glip.detector.GLIPDetector` fills it in.
         fused_text: Compare with the words that went through the fusion (``hidden``), else with
             those that came in (``embedded``).
         alignment: Config of the token logits, from which scores are made.
@@ -325,9 +325,9 @@ ANCHORS = dict(
     strides=[8, 16, 32, 64, 128],
     center_offset=0.5,
 )
-CODER = dict(type='mmclip.PlusOneBBoxCoder', weights=(10.0, 10.0, 5.0, 5.0))
+CODER = dict(type='mmclip.LegacyDeltaXYWHBBoxCoder', weights=(10.0, 10.0, 5.0, 5.0))
 ASSIGNER = dict(
-    type='mmdet.ATSSAssigner', topk=9, iou_calculator=dict(type='mmclip.PlusOneOverlaps')
+    type='mmdet.ATSSAssigner', topk=9, iou_calculator=dict(type='mmclip.LegacyBboxOverlaps')
 )
 CENTERNESS = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)
 DEFAULT_TEST = dict(

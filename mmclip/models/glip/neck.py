@@ -55,7 +55,7 @@ class DeepFusionNeck(BaseModule):
 
     Args:
         channels: C of all maps.
-        text_dim: C_l of the words; :class:`mmclip.models.glip.detector.GLIP` fills it in.
+        text_dim: C_l of the words; :class:`mmclip.models.glip.detector.GLIPDetector` fills it in.
         num_blocks: N.
         fusion: Settings of :class:`~mmclip.models.glip.fusion.VisionLanguageFusion`; gamma starts
             at 1 / N unless given. With ``kind='FILM'`` those of

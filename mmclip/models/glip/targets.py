@@ -11,7 +11,7 @@ from mmclip.registry import TASK_UTILS
 
 
 @TASK_UTILS.register_module()
-class PlusOneOverlaps:
+class LegacyBboxOverlaps:
     """IoU of boxes whose last pixel belongs to them: width = x2 - x1 + 1.
 
     Shapes:

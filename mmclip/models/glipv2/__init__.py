@@ -14,12 +14,13 @@ The flow:
     regions behind the fusion x words of a phrase -> its mask, 28 x 28, pasted into the picture
     test: GLIP's
 
-Files: ``detector.py`` (:class:`GLIPv2`), ``head.py`` (:class:`GLIPv2Head`, masks on GLIP's head),
-``inter_image_loss.py`` (:class:`InterImageRegionWordLoss`), ``regions.py`` and ``region_words.py``
-(which regions, which words are right), ``mask_tokens.py`` and ``mlm_head.py`` (hidden words),
-``token_mask_head.py``, ``paste.py`` (masks), ``text_swin.py``, ``late_words.py`` (words in the
-backbone), ``vqa_text.py``, ``vqa_head.py``, ``caption_head.py`` (questions and captions),
-``convert.py`` (GLIP's checkpoints and the official options').
+Files: ``detector.py`` (:class:`GLIPv2Detector`), ``head.py`` (:class:`GLIPv2Head`, masks on GLIP's
+head), ``inter_image_loss.py`` (:class:`InterImageRegionWordLoss`), ``regions.py`` and
+``region_words.py`` (which regions, which words are right), ``mask_tokens.py`` and ``mlm_head.py``
+(hidden words), ``token_mask_head.py``, ``paste.py`` (masks), ``text_swin.py``,
+``text_conditioned_neck.py`` (words in the backbone), ``vqa_head.py``,
+``caption_head.py`` (questions and captions), ``convert.py`` (GLIP's checkpoints and the official
+options').
 
 Differences from the official code, each with a switch to have it that way: the first box of a
 picture takes part in the loss across pictures (``compat``); its words come from before the fusion

@@ -9,13 +9,13 @@ from mmdet.structures.bbox import bbox2roi
 from mmdet.utils import reduce_mean
 from torch import nn
 
-from mmclip.models.glip.detector import GLIP
+from mmclip.models.glip.detector import GLIPDetector
 from mmclip.models.glip.fusion import to_positions
 from mmclip.models.glip.prompts import freeze_all_but
 from mmclip.models.glip.targets import AnchorTargets
-from mmclip.models.glipv2.late_words import LateWordsNeck
 from mmclip.models.glipv2.region_words import NO_REGION_LABEL, class_key, phrase_keys, word_keys
 from mmclip.models.glipv2.regions import Regions, box_features, location_features
+from mmclip.models.glipv2.text_conditioned_neck import TextConditionedNeck
 from mmclip.registry import MODELS, TASK_UTILS
 
 MASKS_ONLY = 'masks'  # a tuning beside GLIP's
@@ -39,7 +39,7 @@ def count_words(encoder: nn.Module) -> int:
 
 
 @MODELS.register_module()
-class GLIPv2(GLIP):
+class GLIPv2Detector(GLIPDetector):
     """Detection, masks and phrases by words, with comparisons across pictures and hidden words.
 
     .. math:: L = L_{loc} + L_{intra} + L_{inter} + L_{mlm} (+ L_{mask})
@@ -55,7 +55,7 @@ class GLIPv2(GLIP):
         mask_tokens: Config of :class:`mmclip.MaskTokens`; None hides nothing.
         mlm_head: Config of :class:`mmclip.MLMHead`; ``embed_dim`` and ``vocab_size`` are filled in.
         tuning: As GLIP's, and ``'masks'``: everything but the mask head is frozen.
-        kwargs: As :class:`mmclip.GLIP`; ``bbox_head`` is a :class:`mmclip.GLIPv2Head`.
+        kwargs: As :class:`mmclip.GLIPDetector`; ``bbox_head`` is a :class:`mmclip.GLIPv2Head`.
 
     Raises:
         ValueError: hidden words that nobody names, or the other way round; a mask head or
@@ -65,8 +65,8 @@ class GLIPv2(GLIP):
     # Losses of pre-training: a checkpoint is tested and fine-tuned with or without them.
     training_modules = ('inter_image_loss', 'mlm_head')
 
-    train_settings = (*GLIP.train_settings, 'mask_iou', 'mask_regions')
-    test_settings = (*GLIP.test_settings, 'mask_threshold')
+    train_settings = (*GLIPDetector.train_settings, 'mask_iou', 'mask_regions')
+    test_settings = (*GLIPDetector.test_settings, 'mask_threshold')
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class GLIPv2(GLIP):
             raise ValueError('mask_head: masks are read behind a fusion, this model has none')
         if tuning == MASKS_ONLY and not has_masks:
             raise ValueError("tuning: 'masks' needs bbox_head.mask_head")
-        if isinstance(self.fusion, LateWordsNeck):
+        if isinstance(self.fusion, TextConditionedNeck):
             self.fusion.attach(self.backbone, self.neck)
         self.inter_image_loss = self.region_extractor = None
         if inter_image_loss is not None:
@@ -106,7 +106,7 @@ class GLIPv2(GLIP):
         source, channels = config.get('source', 'fpn'), self.bbox_head.reg.in_channels
         if source == 'c4' and 'region_dim' not in config:
             raise ValueError("region_dim: source='c4' needs the channels of the backbone's map")
-        if source != 'c4' and isinstance(self.fusion, LateWordsNeck):
+        if source != 'c4' and isinstance(self.fusion, TextConditionedNeck):
             raise ValueError(
                 f"source: {source!r}; with words in the backbone only 'c4' has not seen them"
             )
@@ -124,7 +124,7 @@ class GLIPv2(GLIP):
                 )
             )
 
-    def train(self, mode: bool = True) -> 'GLIPv2':
+    def train(self, mode: bool = True) -> 'GLIPv2Detector':
         """As GLIP's; with ``tuning='masks'`` everything else stays in evaluation mode."""
         super().train(mode)
         if mode and getattr(self, 'masks_only', False):
@@ -144,7 +144,7 @@ class GLIPv2(GLIP):
         return self._maps(self.backbone(batch_inputs))
 
     def _maps(self, levels: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        late = isinstance(self.fusion, LateWordsNeck)
+        late = isinstance(self.fusion, TextConditionedNeck)
         return tuple(levels if late else self.neck(levels))
 
     # -- training -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 
 from mmclip.models.glip.head import GLIPHead, inclusive
-from mmclip.models.glip.targets import AnchorTargets, PlusOneOverlaps
+from mmclip.models.glip.targets import AnchorTargets, LegacyBboxOverlaps
 from mmclip.models.glipv2.paste import paste
 from mmclip.models.glipv2.token_mask_head import mask_targets
 from mmclip.registry import MODELS
@@ -117,7 +117,7 @@ class GLIPv2Head(GLIPHead):
         boxes = torch.cat([decoded[targets.positive], truth])
         if not len(truth):
             return boxes, targets.objects.new_zeros(0)
-        overlap, objects = PlusOneOverlaps()(boxes, truth).max(1)
+        overlap, objects = LegacyBboxOverlaps()(boxes, truth).max(1)
         good = (overlap >= self.train_cfg.get('mask_iou', 0.5)).nonzero()[:, 0]
         limit = self.train_cfg.get('mask_regions', 100)
         if len(good) > limit:

@@ -63,7 +63,7 @@ def hide_tokens(
 
 @TASK_UTILS.register_module()
 class MaskTokens:
-    """Hides words of a batch of texts that :class:`mmclip.GLIPv2` read.
+    """Hides words of a batch of texts that :class:`mmclip.GLIPv2Detector` read.
 
     Which ones may be hidden the data say: ``maskable_spans`` of a sample, ranges of characters (of
     class names only those that are in the picture, of a caption all of it).

@@ -13,12 +13,13 @@ The flow:
     testing: tokens -> projector -> cosine with the words -> each group a word or the background;
              product of the SOFT assignments -> each pixel a group
 
-Files: ``grouping.py`` (assignment attention, grouping block), ``encoder.py`` (:class:`GroupViT`),
-``losses.py``, ``zero_shot.py`` (scores of groups, background, drawing), ``head.py``
-(:class:`GroupViTHead`: text tower, projectors, losses, words), ``segmentor.py``
-(:class:`GroupViTSegmentor`), ``classifier.py`` (:class:`GroupViTClassifier`, ImageNet zero-shot),
-``convert.py`` (official checkpoints and transformers'). Shared: ``common/phrases.py`` (nouns),
-``common/cached_gradients.py`` (4096 pictures in the memory of few).
+Files: ``grouping.py`` (assignment attention, grouping block), ``encoder.py``
+(:class:`GroupViTBackbone`), ``losses.py``, ``zero_shot.py`` (scores of groups, background,
+drawing), ``head.py`` (:class:`GroupViTHead`: text tower, projectors, losses, words),
+``segmentor.py`` (:class:`GroupViTSegmentor`), ``classifier.py`` (:class:`GroupViTClassifier`,
+ImageNet zero-shot), ``convert.py`` (official checkpoints and transformers'). Shared:
+``mmclip/text/phrases.py`` (nouns), ``mmclip/clip/cached_gradients.py`` (4096 pictures in the memory
+of few).
 
 Differences from the official code: a window is encoded once, not twice; texts are encoded only as
 far as they reach (exact: the tower is causal); pooled in float32 where half precision would blur

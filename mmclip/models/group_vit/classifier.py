@@ -18,7 +18,7 @@ class GroupViTClassifier(BaseModel):
     logits = cos(pooled feature, word), times the learned scale.
 
     Args:
-        backbone: Config of a :class:`mmclip.GroupViT`.
+        backbone: Config of a :class:`mmclip.GroupViTBackbone`.
         decode_head: Config of a :class:`mmclip.GroupViTHead`.
         data_preprocessor: Normalisation; ImageNet's mean and std.
         train_cfg, test_cfg: Nothing; a segmentor's config has them.

@@ -152,7 +152,7 @@ class Stage(nn.Module):
 
 
 @MODELS.register_module()
-class GroupViT(BaseModule):
+class GroupViTBackbone(BaseModule):
     """The image encoder; without any group tokens it is a plain vision transformer.
 
     Source: GroupViT, section 3.1; the default is the official two-stage model (28.84 M weights).

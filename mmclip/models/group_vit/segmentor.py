@@ -19,7 +19,7 @@ from mmclip.registry import MODELS
 
 @MODELS.register_module()
 class GroupViTSegmentor(EncoderDecoder):
-    """:class:`mmclip.GroupViT` and :class:`mmclip.GroupViTHead`.
+    """:class:`mmclip.GroupViTBackbone` and :class:`mmclip.GroupViTHead`.
 
     A batch for training holds pictures and, in each sample, ``texts``. In testing ``test_cfg`` is
     the host's (``mode='whole'``, or ``'slide'`` with ``crop_size`` and ``stride``) with

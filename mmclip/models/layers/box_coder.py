@@ -10,7 +10,7 @@ from mmclip.registry import TASK_UTILS
 
 
 @TASK_UTILS.register_module()
-class PlusOneBBoxCoder(BaseBBoxCoder):
+class LegacyDeltaXYWHBBoxCoder(BaseBBoxCoder):
     """Deltas of boxes whose last pixel belongs to them: width = x2 - x1 + 1.
 
     dx = (cx' - cx) / w * weight, dw = log(w' / w) * weight. Boxes are clipped to [0, W - 1].

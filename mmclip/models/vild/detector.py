@@ -24,7 +24,7 @@ def refuse_texts(samples: SampleList, known: Sequence[str]) -> None:
         if text is not None and (isinstance(text, str) or set(text) != set(known)):
             raise ValueError(
                 f'text_prompt, texts: ViLD does not read {str(text)[:80]!r} with an image; call '
-                'model.set_classes(names) once (mmclip.GLIP and mmclip.GLIPv2 read texts)'
+                'model.set_classes(names) once (GLIPDetector and GLIPv2Detector read texts)'
             )
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from mmclip.registry import MODELS
 
 
-class CentreRoIAlign(RoIAlign):
+class CenterRoIAlign(RoIAlign):
     """One bilinear sample at the centre of each bin, at box / stride without a half-pixel shift.
 
     MMCV's RoIAlign without that shift widens RoIs below one cell to one cell. With the shift it
@@ -29,8 +29,8 @@ class CentreRoIAlign(RoIAlign):
 
 
 @MODELS.register_module()
-class CentreRoIExtractor(SingleRoIExtractor):
-    """The host's extractor with :class:`CentreRoIAlign`, for converted official weights.
+class CenterRoIExtractor(SingleRoIExtractor):
+    """The host's extractor with :class:`CenterRoIAlign`, for converted official weights.
 
     The level of a RoI is floor(log2(sqrt(w h) / 224)) + 4 as in the host.
 
@@ -47,4 +47,4 @@ class CentreRoIExtractor(SingleRoIExtractor):
     def build_roi_layers(self, layer_cfg: dict, featmap_strides: list[int]) -> nn.ModuleList:
         """One layer per level."""
         size = layer_cfg['output_size']
-        return nn.ModuleList(CentreRoIAlign(size, 1 / stride) for stride in featmap_strides)
+        return nn.ModuleList(CenterRoIAlign(size, 1 / stride) for stride in featmap_strides)

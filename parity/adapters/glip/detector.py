@@ -68,7 +68,7 @@ def detector_config(config: dict) -> dict:
     bert, channels = config['bert'], config['fpn_channels']
     fused = config['variant'] != 'glip_a'
     return dict(
-        type='mmclip.GLIP',
+        type='mmclip.GLIPDetector',
         backbone=swin_config(config['swin']) | dict(out_indices=(1, 2, 3)),
         neck=fpn_config(config['swin'], channels),
         text_encoder=dict(

@@ -10,7 +10,7 @@ from mmclip.models.glip.head import CODER, Boxes, GLIPHead, inclusive
 from mmclip.models.glip.losses import TokenFocalLoss
 from mmclip.models.glip.post_process import phrase_scores
 from mmclip.models.glip.targets import token_targets
-from mmclip.models.layers.box_coder import PlusOneBBoxCoder
+from mmclip.models.layers.box_coder import LegacyDeltaXYWHBBoxCoder
 from mmclip.registry import TASK_UTILS
 from parity.adapters.glip.parts import numbered, renumbered
 from parity.case import Case
@@ -48,7 +48,7 @@ def anchors(case: Case) -> dict:
 
 
 def box_coder(case: Case) -> dict:
-    coder = PlusOneBBoxCoder(weights=case.config['weights'])
+    coder = LegacyDeltaXYWHBBoxCoder(weights=case.config['weights'])
     inputs = case.inputs
     return {
         'encoded': coder.encode(inputs['anchors'], inputs['gt']),

@@ -9,7 +9,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from mmclip import config_path
-from mmclip.engine.name_rules import NameRuleConstructor
+from mmclip.engine.param_group_rules import RegexOptimWrapperConstructor
 from mmclip.models.glip.convert import convert
 from mmclip.registry import MODELS
 from parity.adapters.glip.detector import detector_config
@@ -119,7 +119,7 @@ def optim_and_tuning(case: Case) -> list[Comparison]:
     ours, found = our_names(names), {}
     for size, leaf in (('tiny', 'glip_c_swin-t_o365_goldg'), ('large', 'glip_l_swin-l')):
         wrapper = Config.fromfile(config_path(f'glip/{leaf}.py')).optim_wrapper
-        constructor = NameRuleConstructor(
+        constructor = RegexOptimWrapperConstructor(
             dict(optimizer=wrapper.optimizer), paramwise_cfg=wrapper.paramwise_cfg
         )
         rates = {

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from mmclip.models.layers.box_coder import PlusOneBBoxCoder
+from mmclip.models.layers.box_coder import LegacyDeltaXYWHBBoxCoder
 from mmclip.models.vild.mask_head import targets_from_crops
 from mmclip.registry import MODELS, TASK_UTILS
 from parity.adapters.vild.data import jittered_boxes
@@ -28,9 +28,9 @@ from parity.case import Case
 def boxes(case: Case) -> dict:
     inputs = case.inputs
     height, width = inputs['clip_size'].tolist()
-    free = PlusOneBBoxCoder(clip_border=False)
-    weighted = PlusOneBBoxCoder(weights=(10, 10, 5, 5), clip_border=False)
-    clipping = PlusOneBBoxCoder()
+    free = LegacyDeltaXYWHBBoxCoder(clip_border=False)
+    weighted = LegacyDeltaXYWHBBoxCoder(weights=(10, 10, 5, 5), clip_border=False)
+    clipping = LegacyDeltaXYWHBBoxCoder()
     anchors, targets = inputs['anchors'][:, YX], inputs['boxes'][:, YX]
     deltas = inputs['deltas'][:, YX]
     none = torch.zeros_like(deltas)
@@ -51,7 +51,7 @@ def roi_align(case: Case) -> dict:
         feats = [nchw(case.inputs[f'{part}_level{level}']) for level in range(low, high + 1)]
         extractor = MODELS.build(
             dict(
-                type='mmclip.CentreRoIExtractor',
+                type='mmclip.CenterRoIExtractor',
                 roi_layer=dict(output_size=size),
                 out_channels=feats[0].shape[1],
                 featmap_strides=[2**level for level in range(low, high + 1)],

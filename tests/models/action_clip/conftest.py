@@ -28,7 +28,9 @@ def make_model():
 
     def make(**kwargs):
         torch.manual_seed(0)
-        config = dict(type='mmclip.ActionCLIP', model=TINY_CLIP, num_frames=4, classes=list(NAMES))
+        config = dict(
+            type='mmclip.ActionCLIPRecognizer', model=TINY_CLIP, num_frames=4, classes=list(NAMES)
+        )
         return MODELS.build({**config, **kwargs})
 
     return make

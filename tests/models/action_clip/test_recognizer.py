@@ -285,8 +285,8 @@ def test_bad_input(make_model, samples):
 def test_mini_clip_fills_both_towers_and_pictures_stand_for_words():
     model = MODELS.build(
         dict(
-            type='mmclip.ActionCLIP', model='mini_clip', pretrained='mini_clip', num_frames=2,
-            classes=['a', 'b'],
+            type='mmclip.ActionCLIPRecognizer', model='mini_clip', pretrained='mini_clip',
+            num_frames=2, classes=['a', 'b'],
         )
     ).eval()  # fmt: skip
     picture = Image.new('RGB', (60, 48), (255, 0, 0))
@@ -307,7 +307,7 @@ def test_mini_clip_fills_both_towers_and_pictures_stand_for_words():
 
 def test_random_towers_stay_random():
     config = dict(
-        type='mmclip.ActionCLIP', model='mini_clip', pretrained='mini_clip', num_frames=2,
+        type='mmclip.ActionCLIPRecognizer', model='mini_clip', pretrained='mini_clip', num_frames=2,
         classes=['a', 'b'],
     )  # fmt: skip
     filled = MODELS.build(config)

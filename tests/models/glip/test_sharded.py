@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmclip.engine.wrap_policy import ShardedOptimWrapper, wrap_classes
+from mmclip.engine.fsdp import ShardedOptimWrapper, wrap_classes
 from mmclip.io.checkpoint import read_state_dict
 from mmclip.registry import MODELS
 

@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 from mmclip.models.glip.losses import TokenFocalLoss
 from mmclip.models.glip.post_process import candidates, merge, non_maximum, phrase_scores
 from mmclip.models.glip.targets import (
-    PlusOneOverlaps,
+    LegacyBboxOverlaps,
     anchor_targets,
     centerness_targets,
     token_targets,
@@ -17,16 +17,16 @@ from mmclip.models.glip.targets import (
 from mmclip.registry import TASK_UTILS
 
 ASSIGNER = dict(
-    type='mmdet.ATSSAssigner', topk=9, iou_calculator=dict(type='mmclip.PlusOneOverlaps')
+    type='mmdet.ATSSAssigner', topk=9, iou_calculator=dict(type='mmclip.LegacyBboxOverlaps')
 )
 
 
 def test_overlaps_count_the_last_pixel():
     first = torch.tensor([[0.0, 0, 9, 9], [0, 0, 0, 0]])
     second = torch.tensor([[5.0, 0, 14, 9], [0, 0, 0, 0], [20, 20, 30, 30]])
-    found = PlusOneOverlaps()(first, second)
+    found = LegacyBboxOverlaps()(first, second)
     assert found.tolist() == [[pytest.approx(50 / 150), pytest.approx(0.01), 0.0], [0.0, 1.0, 0.0]]
-    assert PlusOneOverlaps()(first, second, mode='iof')[0, 0] == 0.5
+    assert LegacyBboxOverlaps()(first, second, mode='iof')[0, 0] == 0.5
 
 
 def test_centerness_in_numbers():

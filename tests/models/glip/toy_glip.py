@@ -4,7 +4,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmclip.models.glip.detector import GLIP
+from mmclip.models.glip.detector import GLIPDetector
 from mmclip.registry import MODELS
 from mmclip.text.captions import class_caption
 
@@ -18,7 +18,7 @@ def config(*, fused: bool = True, max_tokens: int = 32, **settings) -> dict:
     """``settings`` replaces whole entries of the detector."""
     return (
         dict(
-            type='mmclip.GLIP',
+            type='mmclip.GLIPDetector',
             backbone=dict(
                 type='mmdet.SwinTransformer',
                 embed_dims=4,
@@ -64,7 +64,7 @@ def config(*, fused: bool = True, max_tokens: int = 32, **settings) -> dict:
     )
 
 
-def build(seed: int = 0, **settings) -> GLIP:
+def build(seed: int = 0, **settings) -> GLIPDetector:
     """In evaluation mode, with weights that make scores differ."""
     torch.manual_seed(seed)
     model = MODELS.build(config(**settings)).eval()

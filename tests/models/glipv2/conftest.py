@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mmclip.models  # noqa: F401
-from mmclip.models.glipv2.detector import GLIPv2
+from mmclip.models.glipv2.detector import GLIPv2Detector
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
@@ -16,7 +16,7 @@ if HERE not in sys.path:
 
 
 @pytest.fixture
-def build() -> Callable[..., GLIPv2]:
+def build() -> Callable[..., GLIPv2Detector]:
     from toy_glipv2 import build
 
     return build

@@ -4,24 +4,24 @@ import pytest
 import torch
 from toy_glipv2 import INTER, MASKS, MLM, SWIN, config, sample
 
-from mmclip.models.glip.detector import GLIP
+from mmclip.models.glip.detector import GLIPDetector
 from mmclip.models.glip.targets import AnchorTargets
 from mmclip.models.glipv2.detector import count_words
 from mmclip.registry import MODELS
 
 LATE = dict(
     backbone=dict(type='mmclip.TextSwin', text_dim=12, max_tokens=16, **SWIN),
-    fusion=dict(config()['fusion'], type='mmclip.LateWordsNeck'),
+    fusion=dict(config()['fusion'], type='mmclip.TextConditionedNeck'),
 )
 
 
 def test_without_its_losses_it_is_glip(build, batch):
     ours = build()
     plain = config()
-    plain['type'] = 'mmclip.GLIP'
+    plain['type'] = 'mmclip.GLIPDetector'
     plain['bbox_head']['type'] = 'mmclip.GLIPHead'
     glip = MODELS.build(plain)
-    assert type(glip) is GLIP
+    assert type(glip) is GLIPDetector
     glip.load_state_dict(ours.state_dict())
     losses, theirs = ours.loss(*batch), glip.loss(*batch)
     assert losses.keys() == theirs.keys()

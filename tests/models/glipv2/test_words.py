@@ -12,7 +12,7 @@ from mmclip.models.glipv2.mlm_head import MLMHead
 from mmclip.models.glipv2.vqa_head import VQAHead
 from mmclip.registry import MODELS, TASK_UTILS
 from mmclip.text.offset_tokenizers import BertTokens
-from mmclip.text.vqa import divert_answer, mask_text
+from mmclip.text.vqa import mask_answer, mask_text
 
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'red', 'star', 'a', '.']
 
@@ -106,18 +106,18 @@ def test_no_hidden_word_gives_zero_and_gradients():
 
 def test_boxes_of_the_answer_go_to_the_mask():
     spans = [[[0, 4]], [[19, 24]], [[8, 10], [21, 24]]]
-    caption = divert_answer('what is on the dog', 'what is on the dog a hat', spans, '[MASK]')
+    caption = mask_answer('what is on the dog', 'what is on the dog a hat', spans, '[MASK]')
     assert caption.text == 'what is on the dog [MASK]'
     assert caption.spans == (((0, 4),), ((19, 25),), ((8, 10), (19, 25)))
-    assert divert_answer('who', 'who', [], '[MASK]').text == 'who [MASK]'
+    assert mask_answer('who', 'who', [], '[MASK]').text == 'who [MASK]'
     with pytest.raises(ValueError, match="does not begin with the question 'who'"):
-        divert_answer('who', 'what is it', [], '[MASK]')
+        mask_answer('who', 'what is it', [], '[MASK]')
 
 
 @pytest.mark.parametrize('tokenizer', [BertTokens(WORDS), CLIPTokens()])
 def test_each_tokenizer_reads_its_own_mask(tokenizer):
     word = mask_text(tokenizer)
-    caption = divert_answer('a star', 'a star red', [[[7, 10]]], word)
+    caption = mask_answer('a star', 'a star red', [[[7, 10]]], word)
     batch = tokenizer([caption.text], 8)
     (place,) = (batch.ids[0] == tokenizer.mask_id).nonzero()[:, 0].tolist()
     assert tuple(batch.offsets[0, place].tolist()) == caption.spans[0][0]

@@ -53,7 +53,7 @@ def config(*, head: dict | None = None, **changes) -> dict:
     """Config of the small model."""
     return (
         dict(
-            type='mmclip.GLIPv2',
+            type='mmclip.GLIPv2Detector',
             data_preprocessor=dict(type='mmdet.DetDataPreprocessor', pad_size_divisor=32),
             backbone=dict(type='mmdet.SwinTransformer', **SWIN),
             neck=dict(

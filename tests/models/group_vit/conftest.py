@@ -13,7 +13,7 @@ def config(**changes: dict) -> dict:
     """Config of the small model; ``backbone``, ``decode_head`` ... are changes of that part."""
     parts = dict(
         backbone=dict(
-            type='mmclip.GroupViT',
+            type='mmclip.GroupViTBackbone',
             img_size=32,
             patch_size=8,
             embed_dim=16,

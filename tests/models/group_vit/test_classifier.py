@@ -8,7 +8,7 @@ from mmclip.registry import MODELS
 
 PARTS = dict(
     backbone=dict(
-        type='mmclip.GroupViT',
+        type='mmclip.GroupViTBackbone',
         img_size=32,
         patch_size=8,
         embed_dim=16,

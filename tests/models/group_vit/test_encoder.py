@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmclip.models.group_vit.encoder import GroupViT, fourier_table
+from mmclip.models.group_vit.encoder import GroupViTBackbone, fourier_table
 
 SMALL = dict(img_size=32, patch_size=8, embed_dim=16, drop_path_rate=0.0)
 TWO = dict(depths=[1, 1, 1], num_heads=[2, 2, 2], num_group_tokens=[6, 3, 0])
@@ -13,7 +13,7 @@ TWO |= dict(num_output_groups=[5, 2])
 
 def test_the_paper_model_has_its_number_of_weights():
     with torch.device('meta'):
-        model = GroupViT()
+        model = GroupViTBackbone()
     assert sum(p.numel() for p in model.parameters()) == 28_837_136
     rates = [getattr(b.drop_path1, 'drop_prob', 0.0) for s in model.stages for b in s.blocks]
     assert rates == pytest.approx([0.1 * i / 11 for i in range(12)])
@@ -21,7 +21,7 @@ def test_the_paper_model_has_its_number_of_weights():
 
 @pytest.mark.parametrize('size', [(32, 32), (40, 56), (17, 71), (8, 8)])
 def test_shapes(size):
-    result = GroupViT(**SMALL, **TWO).eval()(torch.randn(2, 3, *size))
+    result = GroupViTBackbone(**SMALL, **TWO).eval()(torch.randn(2, 3, *size))
     rows, columns = size[0] // 8, size[1] // 8
     assert result.grid == (rows, columns) and result.size == size
     assert [tuple(m.shape) for m in result.hard] == [(2, 5, rows * columns), (2, 2, 5)]
@@ -33,25 +33,27 @@ def test_shapes(size):
 
 def test_one_stage_no_stage_and_wider_stages():
     images = torch.randn(1, 3, 32, 32)
-    one = GroupViT(
+    one = GroupViTBackbone(
         **SMALL, depths=[1, 0], num_heads=[2, 2], num_group_tokens=[4, 0], num_output_groups=[4]
     )
     assert one.eval()(images).tokens.shape == (1, 4, 16)
-    plain = GroupViT(**SMALL, depths=[2], num_heads=[2], num_group_tokens=[0], num_output_groups=[])
+    plain = GroupViTBackbone(
+        **SMALL, depths=[2], num_heads=[2], num_group_tokens=[0], num_output_groups=[]
+    )
     result = plain.eval()(images)
     assert result.tokens.shape == (1, 16, 16) and result.soft == []
-    wide = GroupViT(**SMALL, **TWO, embed_factors=[1, 2, 2])
+    wide = GroupViTBackbone(**SMALL, **TWO, embed_factors=[1, 2, 2])
     assert wide.eval()(images).tokens.shape == (1, 2, 32) and wide.embed_dim == 32
 
 
 def test_second_stage_tokens_start_at_zero_beside_their_projector():
-    model = GroupViT(**SMALL, **TWO)
+    model = GroupViTBackbone(**SMALL, **TWO)
     assert model.stages[0].group_token.std() > 0.01
     assert model.stages[1].group_token.abs().max() == 0
 
 
 def test_position_embedding_is_resized_unless_the_grid_is_that_of_training():
-    model = GroupViT(**SMALL, **TWO)
+    model = GroupViTBackbone(**SMALL, **TWO)
     assert model.position((4, 4)) is model.pos_embed
     assert model.position((2, 8)).shape == (1, 16, 16)
     assert not torch.equal(model.position((2, 8)), model.pos_embed)  # as many patches, other grid
@@ -66,7 +68,7 @@ def test_fourier_table():
     phases = torch.tensor([1.0, 0.01, 2.0, 0.02])
     expected = torch.cat([phases[:2].sin(), phases[:2].cos(), phases[2:].sin(), phases[2:].cos()])
     torch.testing.assert_close(table[1, 2], expected)
-    model = GroupViT(**SMALL, **TWO, pos_embed_type='fourier')
+    model = GroupViTBackbone(**SMALL, **TWO, pos_embed_type='fourier')
     assert not model.pos_embed.requires_grad
     torch.testing.assert_close(model.pos_embed, fourier_table(4, 4, 16))
 
@@ -78,14 +80,14 @@ def test_fourier_table_is_the_official_one(larger_oracles):
 
 
 def test_an_empty_batch_has_a_gradient():
-    model = GroupViT(**SMALL, **TWO).train()
+    model = GroupViTBackbone(**SMALL, **TWO).train()
     model(torch.zeros(0, 3, 32, 32)).pooled.sum().backward()
     assert model.pos_embed.grad.abs().max() == 0
 
 
 def test_every_weight_gets_a_gradient():
     torch.manual_seed(0)
-    model = GroupViT(**SMALL, **TWO).train()
+    model = GroupViTBackbone(**SMALL, **TWO).train()
     pooled = model(torch.randn(4, 3, 32, 32)).pooled
     (pooled * torch.randn_like(pooled)).sum().backward()
     dead = [n for n, p in model.named_parameters() if p.grad is None]
@@ -105,11 +107,11 @@ def test_every_weight_gets_a_gradient():
 )
 def test_bad_configuration(changes, message):
     with pytest.raises(ValueError, match=message):
-        GroupViT(**{**SMALL, **TWO, **changes})
+        GroupViTBackbone(**{**SMALL, **TWO, **changes})
 
 
 def test_bad_pictures():
-    model = GroupViT(**SMALL, **TWO)
+    model = GroupViTBackbone(**SMALL, **TWO)
     with pytest.raises(ValueError, match='smaller than a patch of 8'):
         model.eval()(torch.zeros(1, 3, 5, 40))
     with pytest.raises(ValueError, match='training takes 32 x 32'):

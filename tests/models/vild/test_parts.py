@@ -13,7 +13,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmclip.models.layers.box_coder import PlusOneBBoxCoder
+from mmclip.models.layers.box_coder import LegacyDeltaXYWHBBoxCoder
 from mmclip.models.vild.layers import SameConv2d, SameMaxPool2d, same_padding
 from mmclip.models.vild.mask_head import targets_from_crops
 from mmclip.models.vild.rpn_head import nonzero_huber
@@ -48,7 +48,7 @@ def test_same_convolution_and_pooling_sizes():
 
 
 def test_box_coder_by_hand_and_round_trip():
-    coder = PlusOneBBoxCoder(weights=(10, 10, 5, 5))
+    coder = LegacyDeltaXYWHBBoxCoder(weights=(10, 10, 5, 5))
     box, goal = torch.tensor([[0.0, 0.0, 9.0, 19.0]]), torch.tensor([[5.0, 0.0, 24.0, 19.0]])
     # width 10 -> 20, centre 5 -> 15
     expected = torch.tensor([[10.0, 0.0, 5 * np.log(2.0), 0.0]], dtype=torch.float32)
@@ -75,7 +75,7 @@ def test_huber_over_targets_that_are_not_zero():
 def test_one_sample_roi_align_equals_mmcvs_unless_the_roi_is_below_a_cell():
     extractor = MODELS.build(
         dict(
-            type='mmclip.CentreRoIExtractor',
+            type='mmclip.CenterRoIExtractor',
             roi_layer=dict(output_size=3),
             out_channels=2,
             featmap_strides=[4],

@@ -25,7 +25,7 @@ def info(tmp_path, **more) -> dict:
     pipeline = [
         dict(type='mmcv.LoadImageFromFile'),
         dict(type='mmdet.LoadAnnotations', with_bbox=True),
-        dict(type='mmclip.DivertAnswer', tokenizer=CLIP),
+        dict(type='mmclip.MaskAnswerTokens', tokenizer=CLIP),
         dict(type='mmclip.CaptionGrounding', tokenizer=CLIP),
         dict(type='mmclip.PackGroundingInputs'),
     ]
@@ -43,7 +43,7 @@ def test_the_answer_is_hidden_and_keeps_its_box(tmp_path):
     (star,), (answer,) = sample.phrase_spans
     assert sample.text[slice(*star)] == 'star' and answer == [24, len(sample.text)]
     assert sample.gt_instances.labels.tolist() == [0, 1]
-    tokenizer = TRANSFORMS.build(dict(type='mmclip.DivertAnswer', tokenizer=CLIP)).tokenizer
+    tokenizer = TRANSFORMS.build(dict(type='mmclip.MaskAnswerTokens', tokenizer=CLIP)).tokenizer
     ids = tokenizer([sample.text], 16).ids[0].tolist()
     assert ids.count(tokenizer.mask_id) == 1
 

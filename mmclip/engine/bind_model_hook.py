@@ -9,7 +9,7 @@ from mmclip.registry import HOOKS
 
 
 @HOOKS.register_module()
-class PairScorerHook(Hook):
+class BindModelHook(Hook):
     """Calls ``metric.bind(model)`` before validation and test, for metrics that have it.
 
     A metric sees a model's results, not the model; :class:`mmclip.VideoRetrieval` needs the tight

@@ -40,7 +40,7 @@ def build(root, folders):
     names = [folder.replace('/', '_') for folder in folders]
     return EVALUATOR.build(
         dict(
-            type='mmclip.SeveralDatasets',
+            type='mmclip.MultiDatasetEvaluator',
             metrics=metrics,
             names=names,
             folders=[str(root / folder) for folder in folders],

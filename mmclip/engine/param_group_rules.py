@@ -17,14 +17,14 @@ _WRAPPERS = re.compile(
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class NameRuleConstructor:
+class RegexOptimWrapperConstructor:
     """A group of parameters per pair of rate and decay; factors of all fitting rules multiply.
 
     MMEngine's own constructor takes the first key that a name contains, so that it cannot say "a
     thousandth of the rate for the towers, and no decay for biases, those of the towers too"::
 
         optim_wrapper = dict(
-            constructor='mmclip.NameRuleConstructor',
+            constructor='mmclip.RegexOptimWrapperConstructor',
             paramwise_cfg=dict(rules=[
                 dict(pattern=r'^clip\\.', lr_mult=1e-3), dict(pattern='bias', decay_mult=0)]), ...)
 

@@ -144,7 +144,7 @@ class SeededStream(_Around, IterableDataset):
         return len(self.dataset)
 
 
-class PlacedBatchSampler(_Around):
+class ResumableBatchSampler(_Around):
     """Batches of :class:`Slot` instead of indices.
 
     Args:
@@ -192,8 +192,8 @@ class PlacedBatchSampler(_Around):
         return len(self.batches)
 
 
-class PlacedLoader(DataLoader):
-    """A data loader over :class:`PlacedBatchSampler`, which drops the batches that are replayed."""
+class ResumableDataLoader(DataLoader):
+    """Data loader over :class:`ResumableBatchSampler` that drops the batches that are replayed."""
 
     def __iter__(self) -> Iterator[Any]:
         return filter(lambda batch: batch is not None, super().__iter__())
@@ -203,14 +203,14 @@ def _collate(samples: list, *, collate: Any) -> Any:
     return None if not samples or samples[0] is _SEEN else collate(samples)
 
 
-class PlacedIterator:
+class ResumableIterator:
     """What ``IterBasedTrainLoop`` draws its batches from, without an end.
 
     The loop asks for every batch up to the place where it goes on and throws them away: these calls
     are answered with None, and the first real one leaves the indices out.
 
     Args:
-        loader: With a :class:`PlacedBatchSampler`.
+        loader: With a :class:`ResumableBatchSampler`.
         start: Batches that the run has already seen.
     """
 
@@ -219,7 +219,7 @@ class PlacedIterator:
         self._batches: Iterator | None = None
         loader.batch_sampler.start, loader.batch_sampler.endless = start, True
 
-    def __iter__(self) -> 'PlacedIterator':
+    def __iter__(self) -> 'ResumableIterator':
         return self
 
     def __next__(self) -> Any:
@@ -242,7 +242,7 @@ def place(dataset: Any, *, seed: int) -> SeededDataset | SeededStream:
     return kind(dataset=dataset, seed=seed, rank=get_rank())
 
 
-def placed_loader(loader: DataLoader, *, seed: int) -> DataLoader:
+def resumable_loader(loader: DataLoader, *, seed: int) -> DataLoader:
     """A loader over :func:`place`'s data set, with places in its batches.
 
     Args:
@@ -264,12 +264,12 @@ def placed_loader(loader: DataLoader, *, seed: int) -> DataLoader:
     if isinstance(loader.dataset, SeededStream):
         settings.update(batch_size=loader.batch_size, drop_last=loader.drop_last)
         return DataLoader(loader.dataset, collate_fn=loader.collate_fn, **settings)
-    batches = PlacedBatchSampler(
+    batches = ResumableBatchSampler(
         loader.batch_sampler,
         replay=answers_in_order(loader.dataset.dataset),
         workers=loader.num_workers,
     )
-    return PlacedLoader(
+    return ResumableDataLoader(
         loader.dataset,
         batch_sampler=batches,
         collate_fn=partial(_collate, collate=loader.collate_fn),

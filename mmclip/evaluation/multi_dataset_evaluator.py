@@ -11,7 +11,7 @@ from mmclip.registry import EVALUATORS
 
 
 @EVALUATORS.register_module()
-class SeveralDatasets(Evaluator):
+class MultiDatasetEvaluator(Evaluator):
     """Gives each sample to the metric of the data set whose folder holds its picture.
 
     Results are ``<name>/bbox_AP``, ... for each data set, and their ``mean/bbox_AP`` and

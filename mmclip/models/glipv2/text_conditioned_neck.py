@@ -9,7 +9,7 @@ from mmclip.registry import MODELS
 
 
 @MODELS.register_module()
-class LateWordsNeck(DeepFusionNeck):
+class TextConditionedNeck(DeepFusionNeck):
     """Last stage of :class:`mmclip.TextSwin`, pyramid, then GLIP's blocks.
 
     What depends on words begins in the backbone here, so all of it is run again for each caption of
