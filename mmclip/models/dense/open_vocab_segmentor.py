@@ -14,6 +14,11 @@ from mmclip.registry import MODELS
 from mmclip.vocabulary.classifier import classifiers_of
 
 
+def _count_loaded(model: 'OpenVocabSegmentor', incompatible_keys: Any) -> None:
+    """A checkpoint brings its words. (A function of the module, since models are pickled.)"""
+    model._count_classes()
+
+
 @MODELS.register_module()
 class OpenVocabSegmentor(EncoderDecoder):
     """Any backbone and neck with decode heads that name pixels by words.
@@ -32,8 +37,7 @@ class OpenVocabSegmentor(EncoderDecoder):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A checkpoint brings its words.
-        self.register_load_state_dict_post_hook(lambda model, _: model._count_classes())
+        self.register_load_state_dict_post_hook(_count_loaded)
 
     def _count_classes(self) -> None:
         for head in self._heads():
