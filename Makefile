@@ -16,7 +16,7 @@ demo: setup
 test: setup
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
-	@$(RUN) -m pytest tests
+	@$(RUN) -m pytest tests -n auto --maxprocesses 4 --dist worksteal
 
 lint: setup
 	@$(RUN) -m ruff check --fix . && $(RUN) -m ruff format .
