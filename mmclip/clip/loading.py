@@ -22,13 +22,14 @@ from mmclip.clip.config import EPS, clip_config_of_hugging_face
 from mmclip.clip.layouts import is_hugging_face, is_openai, to_open_clip
 from mmclip.clip.options import check_clip_options, trusted_config, without_code
 from mmclip.io.checkpoint import read_state_dict
-from mmclip.io.parsing import parsing, read_json
+from mmclip.io.parsing import parsing, read_json, whole_number
 
 ASSETS = Path(__file__).resolve().parents[1] / 'assets'
 MINI_CLIP = 'mini_clip'
 _WEIGHT_NAMES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
 _WEIGHT_NAMES += ('model.safetensors', 'pytorch_model.bin', 'model.pt')
 
+_SIZES = 'no such model can be built; check its sizes'  # whole numbers that divide each other
 _PREPROCESS = dict(
     interpolation=('bicubic', 'bilinear'), resize_mode=('shortest', 'longest', 'squash')
 )
@@ -80,18 +81,19 @@ def clip_embed_dim(model: str | dict) -> int:
     return clip_config(model)['embed_dim']
 
 
-def _create(config: dict, quick_gelu: bool) -> nn.Module:
+def _create(config: dict, quick_gelu: bool, source: str) -> nn.Module:
     """An open_clip model with random weights, without a line in open_clip's log about it."""
     config = deepcopy(config)
     custom = config.pop('custom_text', False) or 'hf_model_name' in config['text_cfg']
     config['vision_cfg'].pop('timm_model_pretrained', None)
     if name := config['text_cfg'].get('hf_model_name'):
         config['text_cfg']['hf_model_pretrained'] = False
-        trusted_config(name, 'model: text_cfg.hf_model_name')  # open_clip would ask at a terminal
+        # open_clip would ask at a terminal
+        trusted_config(name, f'model: {source}: text_cfg.hf_model_name')
     config['quick_gelu'] = config.get('quick_gelu', False) or quick_gelu
-    if 'multimodal_cfg' in config:
-        return open_clip.CoCa(**config)
-    return (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config)
+    kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    with parsing(f'model: {source}', _SIZES):
+        return (open_clip.CoCa if 'multimodal_cfg' in config else kind)(**config)
 
 
 def _tag(model: str | dict, pretrained: str | None) -> dict:
@@ -111,7 +113,8 @@ def build_image_tower(model: str | dict, pretrained: str | None = None) -> nn.Mo
     config = clip_config(model)
     config['vision_cfg'].pop('timm_model_pretrained', None)
     quick_gelu = config.get('quick_gelu', False) or _tag(model, pretrained).get('quick_gelu', False)
-    return _build_vision_tower(config['embed_dim'], config['vision_cfg'], quick_gelu).eval()
+    with parsing(f'model: {_source(model)}', _SIZES):
+        return _build_vision_tower(config['embed_dim'], config['vision_cfg'], quick_gelu).eval()
 
 
 def load_image_tower(tower: nn.Module, model: str | dict, pretrained: str) -> None:
@@ -181,18 +184,18 @@ def build_clip(model: str | dict, pretrained: str | None = None) -> nn.Module:
     """
     config = clip_config(model)
     if pretrained is None:
-        return _create(config, quick_gelu=False).eval()
+        return _create(config, False, _source(model)).eval()
     path = weights_file(model, pretrained)
     if path is None:
         quick_gelu = _tag(model, pretrained).get('quick_gelu', False)
         if name := config['text_cfg'].get('hf_model_name'):
-            trusted_config(name, 'model: text_cfg.hf_model_name')
+            trusted_config(name, f'model: {_source(model)}: text_cfg.hf_model_name')
         return open_clip.create_model(model, pretrained, force_quick_gelu=quick_gelu).eval()
     state = read_state_dict(path)
     quick_gelu = is_openai(state) or (is_hugging_face(state) and _hf_quick_gelu(path, config))
     if quick_gelu and not config.get('quick_gelu', False):
         print_log(f'{path} was trained with QuickGELU, which is used', 'current')
-    built = _create(config, quick_gelu)
+    built = _create(config, quick_gelu, _source(model))
     _load(built, to_open_clip(state), path)
     return built.eval()
 
@@ -268,11 +271,13 @@ def clip_tokenizer(model: str | dict) -> Callable[[list[str]], torch.Tensor]:
     """The tokenizer of a model: a callable from texts to (N, T) int64 token ids."""
     config = clip_config(model)['text_cfg']
     context_length = config.get('context_length', open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
+    where = f'model: {_source(model)}: text_cfg'
+    context_length = whole_number(context_length, f'{where}.context_length', least=1)
     options = config.get('tokenizer_kwargs') or {}
     name = config.get('hf_tokenizer_name') or config.get('hf_model_name')
     if name:
         key = 'hf_tokenizer_name' if config.get('hf_tokenizer_name') else 'hf_model_name'
-        with without_code(f'model: {_source(model)}: text_cfg.{key}: {name!r}'):
+        with without_code(f'{where}.{key}: {name!r}'):
             return HFTokenizer(
                 name,
                 context_length=context_length,

@@ -6,15 +6,17 @@ which run Python that a folder or a model of the hub brings along (``trust_remot
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import timm
 from open_clip.coca_model import MultimodalCfg
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
-from mmclip.io.parsing import parsing
+from mmclip.io.parsing import parsing, whole_number
 
 _PARTS = dict(vision_cfg=CLIPVisionCfg, text_cfg=CLIPTextCfg, multimodal_cfg=MultimodalCfg)
 _NUMBERS = ('embed_dim', 'quick_gelu', 'custom_text', 'init_logit_scale', 'init_logit_bias')
@@ -30,6 +32,8 @@ _WORDS = dict(  # options that are words, with the words that open_clip and timm
     hf_pooler_type=('mean_pooler', 'max_pooler', 'cls_pooler', 'cls_last_hidden_state_pooler'),
     tokenizer_mode=('', 'clips'),
 )
+_MOST = dict(layers=1000)  # blocks take time to build, however small they are
+_MOST_OF_ANY = 2**24
 _NAMES = ('hf_model_name', 'hf_tokenizer_name')  # read by `trusted_config` and a tokenizer only
 _KEYWORDS = dict(  # options that are keywords of a call, with the keywords that are handed on
     act_kwargs=dict(approximate=('none', 'tanh')),
@@ -70,9 +74,11 @@ def _check(source: object, path: str, value: Any, known: Any) -> None:
         near = difflib.get_close_matches(option, known, n=3)
         hint = f'; close ones: {", ".join(near)}' if near else ''
         raise ValueError(f'model: {source}: unknown option {path}{hint}')
-    if value is None or option == 'embed_dim' and _is_number(value):
+    if option == 'embed_dim':
+        whole_number(value, f'model: {source}: {path}', least=1)
+    elif value is None:
         return
-    if option in _KEYWORDS:
+    elif option in _KEYWORDS:
         _check_keywords(source, path, value, _KEYWORDS[option])
     elif option in _WORDS:
         _check_word(source, path, value, _WORDS[option])
@@ -90,6 +96,11 @@ def _check(source: object, path: str, value: Any, known: Any) -> None:
         isinstance(value, list | tuple) and value and all(map(_is_number, value))
     ):
         raise ValueError(f'model: {source}: {path} is {value!r:.60}, not a number')
+    elif np.max(value) > _MOST.get(option, _MOST_OF_ANY):
+        raise ValueError(
+            f'model: {source}: {path} is {value!r:.60}; at most '
+            f'{_MOST.get(option, _MOST_OF_ANY)} is allowed'
+        )
 
 
 def _check_keywords(source: object, path: str, value: Any, allowed: dict) -> None:
@@ -116,7 +127,7 @@ def _check_word(source: object, path: str, value: Any, words: tuple[str, ...]) -
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)  # bool is one
+    return isinstance(value, int | float) and math.isfinite(value)  # bool is one
 
 
 @contextmanager

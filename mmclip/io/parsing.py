@@ -29,7 +29,8 @@ def damaged(where: object, error: BaseException, hint: str = '') -> DamagedFile:
     """
     if isinstance(error, DamagedFile):
         return error
-    return DamagedFile(f'{where}: {_reason(error)}' + (f'; {hint}' if hint else ''))
+    reason = ' '.join(line.strip() for line in _reason(error).splitlines())  # one line in a log
+    return DamagedFile(f'{where}: {reason}' + (f'; {hint}' if hint else ''))
 
 
 @contextmanager

@@ -156,8 +156,9 @@ class Archive:
     def state_names(self, module: str) -> set[str] | None:
         """Parameters and buffers of a TorchScript class, None if its code is not there."""
         folder, _, name = module.rpartition('.')
-        if folder not in self._kept:
-            code = self._text(f'code/{folder.replace(".", "/")}.py') or b''
+        entry = f'code/{folder.replace(".", "/")}.py'
+        if entry not in self._kept:  # 'a.b' and 'a/b' are one entry, which is read once
+            code = self._text(entry) or b''
             classes: dict[str, set[str]] = {}
             for header, lists in re.findall(
                 r'^class (\w+)\(Module\):\n((?:  __(?:parameters|buffers)__ = .*\n)+)',
@@ -165,8 +166,8 @@ class Archive:
                 re.MULTILINE,
             ):
                 classes[header] = set(re.findall(r'"([^"]*)"', lists))
-            self._kept[folder] = classes
-        return self._kept[folder].get(name)
+            self._kept[entry] = classes
+        return self._kept[entry].get(name)
 
 
 def read_legacy(path: Path, device: str | torch.device = 'cpu') -> Any:

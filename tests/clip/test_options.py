@@ -122,7 +122,12 @@ def test_a_kernel_of_the_hub_is_refused(evil, tmp_path):
         ('text', dict(tokenizer_mode={}), r'text_cfg\.tokenizer_mode'),
         ('top', dict(output_dict=True), r'unknown option output_dict'),
         ('top', dict(text_cfg=None), r'text_cfg is no object'),
-        ('top', dict(embed_dim='x'), r"embed_dim is 'x', not a number"),
+        ('top', dict(embed_dim='x'), r"embed_dim is 'x', not a whole number"),
+        ('top', dict(embed_dim=None), r'embed_dim is None, not a whole number'),
+        ('top', dict(embed_dim=0), r'embed_dim is 0, less than 1'),
+        ('text', dict(width=float('nan')), r'text_cfg\.width is nan, not a number'),
+        ('text', dict(layers=10**25), r'text_cfg\.layers is 1000.*; at most 1000 is allowed'),
+        ('text', dict(vocab_size=10**12), r'text_cfg\.vocab_size is 1000.*at most 16777216'),
     ],
 )
 def test_other_options_are_refused_by_name(part, options, message, tmp_path):
@@ -131,6 +136,19 @@ def test_other_options_are_refused_by_name(part, options, message, tmp_path):
         build_clip(model)
     with pytest.raises(ValueError, match=message):
         CLIPTrunk(model=json.loads(Path(model).read_text()))
+
+
+@pytest.mark.parametrize('option', ['width', 'layers', 'context_length', 'vocab_size', 'mlp_ratio'])
+def test_sizes_of_which_no_model_can_be_built_are_told_with_the_file(option, tmp_path):
+    for value in (-1, [1], None):
+        model = write(tmp_path, {option: value})
+        if (option, value) != ('layers', -1):
+            with pytest.raises(ValueError, match=r'^model: .*evil\.json: .*; .* its sizes$'):
+                build_clip(model)
+    with pytest.raises(ValueError, match=r'^model: .*evil\.json: text_cfg\.context_length is None'):
+        CLIPTextEncoder(model=write(tmp_path, dict(context_length=None))).tokenize(['a'])
+    with pytest.raises(ValueError, match=r"^model: .*text_cfg\.hf_model_name: '/no/folder': "):
+        build_clip(write(tmp_path, dict(hf_model_name='/no/folder')))
 
 
 @pytest.mark.parametrize(

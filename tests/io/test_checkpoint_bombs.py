@@ -22,6 +22,7 @@ import torch
 
 from mmclip.engine import find_checkpoint
 from mmclip.io import checkpoint
+from mmclip.io.torch_archive import Archive
 
 UNFOLDS = 'it unfolds into far more than its own size'
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
@@ -271,6 +272,15 @@ def test_a_bomb_is_refused_by_name(answers, name):
 @pytest.mark.parametrize('name', [name for name in BOMBS if name not in ONE_READER])
 def test_what_is_wrong_is_found_before_a_run(answers, name):
     assert 'bomb.pth' in answers[f'{name}/damage'] and BOMBS[name][1] in answers[f'{name}/damage']
+
+
+def test_code_is_read_once_whatever_names_lead_to_it(tmp_path):
+    code = 'class M(Module):\n  __parameters__ = ["w", ]\n  __buffers__ = []\n'
+    zipped(tmp_path / 'file', {'data.pkl': b'N.', 'code/__torch__/a.py': code.encode()})
+    archive = Archive(tmp_path / 'file')
+    names = archive.state_names('__torch__.a.M')
+    assert names == {'w'}
+    assert archive.state_names('__torch__/a.M') is names
 
 
 def test_honest_files_are_as_dense_as_that(tmp_path):

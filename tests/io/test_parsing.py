@@ -28,6 +28,12 @@ def test_every_exception_names_the_file_once(error):
     assert info.value.__cause__ is error
 
 
+def test_a_message_of_several_lines_becomes_one():
+    with pytest.raises(DamagedFile, match=r'^a: OSError: no such size: 1 check it; hint$'):
+        with parsing('a', 'hint'):
+            raise OSError('no such size:\n  1\ncheck it\n')
+
+
 def test_missing_files_and_interrupts_pass():
     for error in (FileNotFoundError('gone'), KeyboardInterrupt()):
         with pytest.raises(type(error)), parsing('a.json'):
