@@ -32,8 +32,8 @@ class OpenVocabSegmentor(EncoderDecoder):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A checkpoint brings its words.
-        self.register_load_state_dict_post_hook(lambda model, _: model._count_classes())
+        # A checkpoint brings its words. The hook is no lambda, which could not be pickled.
+        self.register_load_state_dict_post_hook(_count_loaded_classes)
 
     def _count_classes(self) -> None:
         for head in self._heads():
@@ -126,3 +126,7 @@ def integer_labels(samples: list) -> list:
     for sample in samples:
         sample.pred_sem_seg.data = sample.pred_sem_seg.data.long()
     return samples
+
+
+def _count_loaded_classes(model: OpenVocabSegmentor, _: Any) -> None:
+    model._count_classes()

@@ -10,6 +10,7 @@ from mmdet.structures import OptSampleList, SampleList
 from mmengine.structures import InstanceData
 from torch import nn
 
+from mmclip.engine.dataset_meta import classes_of
 from mmclip.models.common.class_names import class_names
 from mmclip.models.glip.head import DEFAULT_TEST, Boxes
 from mmclip.models.glip.host_prompts import asked_names, find_phrases
@@ -218,6 +219,11 @@ class GLIP(SingleStageDetector):
         return batch, [maps[0]] * len(samples)
 
     def _vocabulary(self) -> CaptionedVocabulary:
+        if self.vocabulary is None:
+            # MMDetection's init_detector tells the classes of the training in this way.
+            names = classes_of(getattr(self, 'dataset_meta', None))
+            if names:
+                self.set_classes(names)
         if self.vocabulary is None:
             raise ValueError(
                 'classes: this GLIP has no vocabulary; call set_classes(names), put '
