@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -217,3 +218,41 @@ def test_a_linear_probe_takes_names_but_no_other_number(name):
     assert head.class_names == OWN
     with pytest.raises(ValueError, match='trained for only'):
         head.set_classes(OWN[::-1])
+
+
+GUIDE = (ROOT.parent / 'docs/en/guides/own_data.md').read_text(encoding='utf-8')
+RECIPES = [
+    block for block in re.findall(r'```python\n(.*?)```', GUIDE, re.S) if '_base_ =' in block
+]
+
+
+@pytest.mark.parametrize('number', range(4))
+def test_the_guides_recipes_read_own_data_only(number, tmp_path):
+    """Also under GLIPv2's name of the boxes where a recipe gives it."""
+    recipe = RECIPES[number]
+    texts = [recipe]
+    if 'glip_t_mini' in recipe:
+        texts.append(recipe.replace('glip/glip_t_mini', 'glipv2/glipv2_mini')
+                     .replace('_base_.detection.dataset', '_base_.detection_dataset'))  # fmt: skip
+        assert '_base_.detection_dataset' in recipe
+    for text in texts:
+        path = tmp_path / 'own.py'
+        path.write_text(text)
+        config = Config.fromfile(path).to_dict()
+        loaders = ['train_dataloader']
+        loaders += ['val_dataloader', 'test_dataloader'] if 'val_dataloader' in text else []
+        for loader in loaders:
+            found = dict(settings(config[loader]['dataset']))
+            assert not [v for v in found.values() if 'mini_world' in str(v)], loader
+            assert '_delete_' not in {path[-1] for path in found}
+    assert len(RECIPES) == 4
+
+
+def test_a_guides_recipe_with_captions_keeps_them(tmp_path):
+    recipe = next(recipe for recipe in RECIPES if 'glip_t_mini' in recipe)
+    line = next(line for line in recipe.splitlines() if line.startswith('# or with'))
+    path = tmp_path / 'own.py'
+    path.write_text(f'{recipe}train_dataloader = dict({line.partition(": ")[2]})\n')
+    own, *captions = Config.fromfile(path).train_dataloader.dataset.datasets
+    assert own.data_root == 'data/mine/' and own.ann_file == 'train.json'
+    assert [one.ann_file for one in captions] == ['train.jsonl', 'refer_train.jsonl']

@@ -18,12 +18,12 @@ from mmengine.structures import BaseDataElement
 from mmclip.apis.images import Picture, list_pictures, output_names, read_picture
 from mmclip.config_file import read_config
 from mmclip.distributed import job_device
-from mmclip.engine.dataset_meta import classes_of, one_meta
 from mmclip.io.atomic import atomic_file
 from mmclip.io.checkpoint import read_checkpoint
 from mmclip.io.strict_loading import load_weights
 from mmclip.registry import INFERENCERS
 from mmclip.text.class_names import class_names
+from mmclip.text.dataset_meta import classes_of, one_meta
 
 
 @dataclass(frozen=True)

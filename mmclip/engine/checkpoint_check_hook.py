@@ -6,9 +6,9 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from mmclip.engine.dataset_meta import classes_of, one_meta
 from mmclip.io.strict_loading import load_state
 from mmclip.registry import HOOKS
+from mmclip.text.dataset_meta import classes_of, one_meta
 
 _EXAMPLES = 3
 # What MMEngine reads from a checkpoint from which a run is resumed.

@@ -12,9 +12,9 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 
 from mmclip.engine import find_checkpoint
-from mmclip.engine.dataset_meta import one_meta
 from mmclip.io import atomic
 from mmclip.registry import HOOKS
+from mmclip.text.dataset_meta import one_meta
 
 
 def gradients_are_whole(runner: Runner) -> bool:

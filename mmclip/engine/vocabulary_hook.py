@@ -47,7 +47,8 @@ class VocabularyHook(Hook):
         self.train = train
 
     def _set(self, runner: Runner, dataset: Any, *, shuffle: bool = False) -> None:
-        names = getattr(dataset, 'metainfo', {}).get('classes')
+        meta = _common_meta(dataset)
+        names = meta.get('classes')
         if names is None:
             raise ValueError(
                 f'dataset: {type(dataset).__name__} names no classes in its metainfo; give '
@@ -66,7 +67,7 @@ class VocabularyHook(Hook):
                 model = model.module
             model.set_classes(names, self.prompts, self.examples)
             if hasattr(model, 'set_novel_classes'):
-                model.set_novel_classes(dataset.metainfo.get('novel', ()))
+                model.set_novel_classes(meta.get('novel', ()))
 
     def before_train(self, runner: Runner) -> None:
         if self.train:
@@ -82,6 +83,23 @@ class VocabularyHook(Hook):
         """Training goes on with the classes of its own data set."""
         if self.train and isinstance(runner._train_loop, BaseLoop):
             self._set(runner, runner.train_dataloader.dataset)
+
+
+def _common_meta(dataset: Any) -> dict[str, Any]:
+    """The ``metainfo`` of a data set, or what all parts of a mixture (MMDetection's list) say."""
+    metas = getattr(dataset, 'metainfo', {})
+    if not isinstance(metas, list):
+        return metas
+    for key in ('classes', 'novel'):
+        said = [tuple(meta.get(key) or ()) for meta in metas]
+        other = next((i for i, names in enumerate(said) if names != said[0]), None)
+        if other is not None:
+            raise ValueError(
+                f'dataset: parts 0 and {other} of the mixture name different {key} ({said[0][:3]} '
+                f'and {said[other][:3]}), but this model has one list for all; give each part the '
+                'same categories, in the same order, and the same novel=[...]'
+            )
+    return metas[0]
 
 
 def derangement(count: int, seed: int) -> list[int]:

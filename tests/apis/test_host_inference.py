@@ -74,6 +74,9 @@ def test_detectors(method, checkpoints, image):
     (expected,) = own(config, path, image)
     assert len(expected.pred_instances)
     model = init_detector(deepcopy(config), str(path), device='cpu')
+    # The checkpoint tells the classes of its training.
+    assert_same(inference_detector(model, str(image)), expected, 'pred_instances')
+    assert model.class_names == WORDS
     model.set_classes(WORDS)
     assert_same(inference_detector(model, str(image)), expected, 'pred_instances')
     for sample in inference_detector(model, [array, array]):

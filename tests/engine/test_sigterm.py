@@ -129,6 +129,8 @@ def threads(pid: int) -> list[bool]:
 @pytest.mark.parametrize('method', ['fork', 'spawn', 'forkserver'])
 def test_workers_end_by_a_sigterm_of_the_trainer_only(method):
     sigterm.protect_workers()
+    if method == 'forkserver':
+        multiprocessing.forkserver._forkserver._stop()  # that of another test
     loader = torch.utils.data.DataLoader(
         list(range(16)), num_workers=1, multiprocessing_context=method, prefetch_factor=1
     )

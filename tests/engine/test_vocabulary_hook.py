@@ -89,3 +89,16 @@ def test_training_without_classes():
     assert runner.model.calls == []
     hook.before_val(runner)
     assert len(runner.model.calls) == 1
+
+
+def test_a_mixture_needs_one_list_of_classes_and_of_novel_ones():
+    """MMDetection's ``ConcatDataset`` gives a list where its parts differ."""
+    parts = [dict(classes=('a', 'b'), splits=('base', 'base')), dict(classes=('a', 'b'))]
+    runner = runner_of(())
+    runner.train_dataloader.dataset.metainfo = parts
+    VocabularyHook().before_train(runner)
+    assert runner.model.calls[0][0] == ['a', 'b']
+    for wrong in (dict(classes=('b', 'a')), dict(classes=('a', 'b'), novel=('b',)), dict()):
+        runner.train_dataloader.dataset.metainfo = [parts[0], wrong]
+        with pytest.raises(ValueError, match='parts 0 and 1 of the mixture name different .*same'):
+            VocabularyHook().before_train(runner)

@@ -21,6 +21,7 @@ from mmclip.models.glip.prompts import (
 )
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names
+from mmclip.text.dataset_meta import classes_of
 
 # What is trained, as starts of parameter names; the rest is frozen and in evaluation mode.
 TUNED = {
@@ -218,6 +219,11 @@ class GLIPDetector(SingleStageDetector):
         return batch, [maps[0]] * len(samples)
 
     def _vocabulary(self) -> CaptionedVocabulary:
+        if self.vocabulary is None:
+            # MMDetection's init_detector tells the classes of the training in this way.
+            names = classes_of(getattr(self, 'dataset_meta', None))
+            if names:
+                self.set_classes(names)
         if self.vocabulary is None:
             raise ValueError(
                 'classes: this GLIP has no vocabulary; call set_classes(names), put '
