@@ -16,7 +16,7 @@ METHODS = {
 BUILDS_ON = {'glipv2': {'glip'}}
 # A room imports rooms of lower floors only; rooms of one floor do not know each other.
 FLOORS = (
-    {'version', 'registry', 'config_path', 'io', 'distributed'},
+    {'version', 'registry', 'config_path', 'user_errors', 'io', 'distributed'},
     {'config_file', 'compat', 'text'},
     {'clip'},
     {'vocabulary', 'stores'},

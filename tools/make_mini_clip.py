@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.clip.loading import (
     ASSETS,
     MINI_CLIP,
@@ -158,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -1,7 +1,7 @@
 """The command ``mmclip data mini_world``."""
 
-from mmclip.cli.errors import run
 from mmclip.cli.mini_world import main
+from mmclip.user_errors import run
 
 if __name__ == '__main__':
     run(main)

@@ -51,8 +51,7 @@ import yaml
 from filelock import FileLock, Timeout
 from mmengine.config import Config, DictAction
 
-from mmclip import config_path
-from mmclip.cli import errors
+from mmclip import config_path, user_errors
 from mmclip.io.atomic import write_text
 
 TOOLS = Path(__file__).resolve().parent
@@ -388,4 +387,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

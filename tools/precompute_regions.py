@@ -1,7 +1,7 @@
 """The command ``mmclip regions``."""
 
-from mmclip.cli.errors import run
 from mmclip.cli.regions import main
+from mmclip.user_errors import run
 
 if __name__ == '__main__':
     run(main)

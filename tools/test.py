@@ -1,7 +1,7 @@
 """The command ``mmclip test``."""
 
-from mmclip.cli.runs import run
 from mmclip.cli.test import main
+from mmclip.engine.cli import run
 
 if __name__ == '__main__':
     run(main)

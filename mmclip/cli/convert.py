@@ -21,7 +21,7 @@ from types import ModuleType
 import torch
 
 import mmclip
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.io.checkpoint import read_state_dict, write_state_dict
 
 _MODELS = Path(mmclip.__file__).parent / 'models'
@@ -96,4 +96,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
+from mmclip import user_errors
 from mmclip.apis.video_search import VideoSearcher, list_videos
-from mmclip.cli import errors
 from mmclip.distributed import job_device, job_place
 from mmclip.stores.video_features import DTYPES, fill_store, missing_shards, open_store
 
@@ -82,4 +82,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

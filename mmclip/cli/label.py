@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.datasets.captions import expand_shards
 from mmclip.distributed import job_device, job_place
 from mmclip.offline.pseudo_label import (
@@ -138,4 +138,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

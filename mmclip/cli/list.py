@@ -6,7 +6,7 @@ mmclip list vild
 import argparse
 import difflib
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.config_path import configs_root
 
 
@@ -37,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -5,7 +5,7 @@ import runpy
 import sys
 from importlib import import_module
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.config_path import tools_root
 
 COMMANDS = {
@@ -42,13 +42,13 @@ def run_data(arguments: list[str]) -> None:
     known = ['mini_world', *sorted(path.stem for path in folder.glob('*.py'))]
     name = arguments[0] if arguments else None
     if name not in known:
-        raise errors.UserError(
+        raise user_errors.UserError(
             f'data: there is no {name!r}; known are {", ".join(known)}. For example: '
             'mmclip data mini_world --out data/mini_world'
         )
     sys.argv = [f'mmclip data {name}', *arguments[1:]]
     if name == 'mini_world':
-        errors.run(import_module('mmclip.cli.mini_world').main)
+        user_errors.run(import_module('mmclip.cli.mini_world').main)
     runpy.run_path(str(folder / f'{name}.py'), run_name='__main__')
 
 
@@ -65,15 +65,15 @@ def main() -> None:
         sys.exit(2)
     sys.argv = [f'mmclip {name}', *arguments]
     if name == 'data':
-        errors.run(lambda: run_data(arguments))
+        user_errors.run(lambda: run_data(arguments))
     elif name == 'doctor':
         runpy.run_path(str(tools_root() / 'check_env.py'), run_name='__main__')
     elif name == 'train':
         import_module('mmclip.cli.train').run()
     elif name == 'test':
-        import_module('mmclip.cli.runs').run(import_module('mmclip.cli.test').main)
+        import_module('mmclip.engine.cli').run(import_module('mmclip.cli.test').main)
     else:
-        errors.run(import_module(f'mmclip.cli.{name}').main)
+        user_errors.run(import_module(f'mmclip.cli.{name}').main)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ Parts that are there already are left alone; an interrupted run leaves no half-m
 import argparse
 import sys
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.datasets.mini_world.make import PARTS, make, verify
 
 
@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -12,9 +12,9 @@ from typing import Any
 
 from mmengine.structures import BaseDataElement
 
+from mmclip import user_errors
 from mmclip.apis import OpenVocabInferencer
 from mmclip.apis.images import read_picture
-from mmclip.cli import errors
 from mmclip.datasets.segmentation import label_list
 from mmclip.io.atomic import write_image
 from mmclip.text.class_names import class_names, known_vocabularies
@@ -154,4 +154,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.clip.loading import clip_preprocess
 from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.distributed import job_device, job_place
@@ -233,4 +233,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

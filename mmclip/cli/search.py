@@ -15,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from mmclip import user_errors
 from mmclip.apis.video_search import VideoSearcher, list_videos
-from mmclip.cli import errors
 from mmclip.io.atomic import atomic_file
 from mmclip.models.clip4clip.search import exact_search, index_search, load_index
 from mmclip.stores.video_features import FeatureStore
@@ -112,4 +112,4 @@ def main(arguments: list[str] | None = None) -> list[dict]:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -16,8 +16,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import barrier, is_main_process
 from mmengine.registry import HOOKS, init_default_scope
 
-from mmclip.cli import preflight, runs
-from mmclip.engine import work_dir_lock
+from mmclip.engine import cli, preflight, work_dir_lock
 from mmclip.evaluation.seg_map_dump import SegMapDump  # noqa: F401  registers it
 from mmclip.io import atomic
 
@@ -54,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help="test-time augmentation by the config's tta_* settings"
     )
-    runs.add_shared_options(parser)
+    cli.add_shared_options(parser)
     return parser.parse_intermixed_args()  # the checkpoint may come behind options
 
 
@@ -64,7 +63,7 @@ def draw(cfg: Config, args: argparse.Namespace) -> None:
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     if hooks.get('visualization') is None:
         if scope not in VISUALIZATION:
-            raise runs.UserError(
+            raise cli.UserError(
                 f'--show, --show-dir: the config (scope {scope}) names no hook that draws; add '
                 'default_hooks.visualization'
             )
@@ -94,7 +93,7 @@ def draw(cfg: Config, args: argparse.Namespace) -> None:
 def augment(cfg: Config) -> None:
     missing = [name for name in ('tta_model', 'tta_pipeline') if cfg.get(name) is None]
     if missing:
-        raise runs.UserError(
+        raise cli.UserError(
             f'--tta: the config has no {" and no ".join(missing)}; add tta_model=dict(type='
             "'DetTTAModel', …) and a tta_pipeline that ends with mmcv.TestTimeAug"
         )
@@ -118,7 +117,7 @@ def write_predictions(cfg: Config, out: Path) -> Path:
         aside = out.with_name(atomic.PARTIAL.format(out.name))
         metrics.append(dict(type='mmclip.SegMapDump', output_dir=str(aside)))
     else:
-        raise runs.UserError(f'--out: {out} must end with .pkl or .pickle')
+        raise cli.UserError(f'--out: {out} must end with .pkl or .pickle')
     cfg.test_evaluator = metrics
     return aside
 
@@ -138,35 +137,35 @@ def finish_predictions(aside: Path, out: Path) -> None:
 
 def main() -> None:
     args = parse_args()
-    cfg = runs.read_config(args)
-    runs.fit_machine(cfg)
+    cfg = cli.read_config(args)
+    cli.fit_machine(cfg)
     cfg.load_from, cfg.resume = None, False
     for key in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(key) is None:
-            raise runs.UserError(f'the config has no {key}: nothing to test')
+            raise cli.UserError(f'the config has no {key}: nothing to test')
     if args.checkpoint == 'none':
         if cfg.get('needs_checkpoint', True):
-            raise runs.UserError('checkpoint: this config has no weights of its own, name a file')
+            raise cli.UserError('checkpoint: this config has no weights of its own, name a file')
         args.checkpoint = None
     cfg.load_from = args.checkpoint
     try:
-        runs.check_checkpoint(cfg, must_exist=True)
+        cli.check_checkpoint(cfg, must_exist=True)
         preflight.check(cfg, train=False)
     except (FileNotFoundError, ValueError) as error:
-        raise runs.UserError(error) from None
-    runs.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
+        raise cli.UserError(error) from None
+    cli.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
     if args.show or args.show_dir:
         draw(cfg, args)
     if args.tta:
         augment(cfg)
     aside: Any = write_predictions(cfg, Path(args.out)) if args.out else None
-    runs.start_processes(cfg)
+    cli.start_processes(cfg)
     first = work_dir_lock.is_first_process(args.launcher)
     with atomic.unfinished(aside) if aside and first else contextlib.nullcontext():
-        runs.build_runner(cfg).test()
+        cli.build_runner(cfg).test()
         if aside:
             finish_predictions(aside, Path(args.out))
 
 
 if __name__ == '__main__':
-    runs.run(main)
+    cli.run(main)

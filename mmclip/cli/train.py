@@ -9,8 +9,7 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from mmclip.cli import preflight, runs
-from mmclip.engine import find_checkpoint, sigterm, work_dir_lock
+from mmclip.engine import cli, find_checkpoint, preflight, sigterm, work_dir_lock
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,7 +31,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="scale the learning rate by the batch size over the config's base_batch_size",
     )
-    runs.add_shared_options(parser)
+    cli.add_shared_options(parser)
     return parser.parse_args()
 
 
@@ -61,18 +60,18 @@ def hold_work_dir(cfg, stack: contextlib.ExitStack) -> None:
 
 def main() -> None:
     args = parse_args()
-    cfg = runs.read_config(args)
+    cfg = cli.read_config(args)
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
-            raise runs.UserError(f'the config has no {key}: nothing to train')
+            raise cli.UserError(f'the config has no {key}: nothing to train')
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    runs.fit_machine(cfg)
+    cli.fit_machine(cfg)
     if args.auto_scale_lr:
         settings = cfg.get('auto_scale_lr') or {}
         if 'base_batch_size' not in settings:
-            raise runs.UserError(
+            raise cli.UserError(
                 '--auto-scale-lr: the config does not say for which batch size its learning rate '
                 'is; add --cfg-options auto_scale_lr.base_batch_size=16'
             )
@@ -84,22 +83,22 @@ def main() -> None:
             if there:
                 hold_work_dir(cfg, stack)
             set_start(cfg, args.resume)
-            runs.check_checkpoint(cfg, must_exist=bool(cfg.get('resume')))
+            cli.check_checkpoint(cfg, must_exist=bool(cfg.get('resume')))
             preflight.check(cfg, train=True)
             if not there:
                 hold_work_dir(cfg, stack)
         except (FileNotFoundError, ValueError) as error:
-            raise runs.UserError(error) from None
-        runs.use_safe_hooks(cfg)
-        runs.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
-        runs.start_processes(cfg)
-        runs.build_runner(cfg).train()
+            raise cli.UserError(error) from None
+        cli.use_safe_hooks(cfg)
+        cli.use_checkpoint_check(cfg, allow_mismatch=args.allow_mismatch)
+        cli.start_processes(cfg)
+        cli.build_runner(cfg).train()
 
 
 def run() -> None:
     """The command, with a SIGTERM from now on leaving a consistent work dir."""
     sigterm.exit_from_now_on()
-    runs.run(main)
+    cli.run(main)
 
 
 if __name__ == '__main__':

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from rich.console import Console
 
 import mmclip  # noqa: F401  applies the remedies for the installed stack
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.io.arrays import read_npy
 from mmclip.io.checkpoint import read_state_dict
@@ -158,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

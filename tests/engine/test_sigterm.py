@@ -54,7 +54,7 @@ def test_the_first_lines_of_the_tool_install_the_handler_without_an_import(tmp_p
 @pytest.mark.parametrize(
     ('module', 'name'),
     [
-        ('mmclip.cli.preflight', 'check'),
+        ('mmclip.engine.preflight', 'check'),
         ('toy_parts', 'ToyDataset.load_data_list'),
         ('mmengine.runner', 'Runner.load_or_resume'),
         ('mmengine.config', 'Config.to_dict'),

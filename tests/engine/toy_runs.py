@@ -15,7 +15,7 @@ from mmengine.config import Config
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(
-    ['toy_runs', 'toy_parts', 'mmclip.engine', 'mmclip.cli.runs', 'cv2', 'torchvision']
+    ['toy_runs', 'toy_parts', 'mmclip.engine', 'mmclip.engine.cli', 'cv2', 'torchvision']
 )
 
 CONFIG = """\

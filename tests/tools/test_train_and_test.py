@@ -105,7 +105,7 @@ def test_other_files_that_a_config_names(more, expected, tmp_path):
 def test_remote_files_are_not_looked_for(tmp_path):
     from mmengine import Config
 
-    from mmclip.cli import preflight
+    from mmclip.engine import preflight
 
     more = DATA.format(root='s3://bucket/coco/')
     more += "model['init_cfg'] = dict(type='Pretrained', checkpoint='torchvision://resnet50')\n"

@@ -14,7 +14,7 @@ import io
 import re
 from pathlib import Path
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.io.atomic import atomic_file
 
 _ACTION = re.compile(r'c(\d{3}) \S+ \S+')
@@ -94,4 +94,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.datasets.transforms.segmentation import read_mask
 from mmclip.io.atomic import write_image
 
@@ -87,4 +87,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.io.atomic import atomic_file
 from mmclip.io.parsing import is_digits
 
@@ -64,4 +64,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -14,7 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.datasets.odvg_writers import (
     coco_records,
     flickr30k_records,
@@ -47,4 +47,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -15,7 +15,7 @@ others have the split 'unused'), for the variant of the protocol in which the cl
 import argparse
 from pathlib import Path
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.datasets.ov_split import convert_file, split_of_names
 from mmclip.text.class_names import class_names, novel_names
 
@@ -58,4 +58,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

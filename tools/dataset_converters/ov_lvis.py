@@ -13,7 +13,7 @@ category counts if there is one (MiniWorld).
 import argparse
 from pathlib import Path
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.datasets.annotation_file import BASE, read_annotation_file, read_categories
 from mmclip.datasets.ov_split import convert_file, split_of_names
 
@@ -45,4 +45,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

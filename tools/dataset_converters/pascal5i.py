@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.datasets.fold_benchmarks import NUM_FOLDS, fold_classes
 from mmclip.datasets.transforms.segmentation import read_mask
 from mmclip.io.atomic import atomic_file, link_folder, write_text
@@ -117,4 +117,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmclip.cli import errors
+from mmclip import user_errors
 from mmclip.datasets.odvg_writers import write_lines
 from mmclip.io.parsing import read_json
 
@@ -75,4 +75,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    errors.run(main)
+    user_errors.run(main)

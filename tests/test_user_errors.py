@@ -7,10 +7,10 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from mmclip.cli.errors import UserError, explain, run
 from mmclip.config_file import read_config
 from mmclip.config_path import config_path
 from mmclip.distributed import job_device
+from mmclip.user_errors import UserError, explain, run
 
 
 def raised(action, *arguments):

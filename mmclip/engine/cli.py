@@ -15,8 +15,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmclip import compat, config_file
-from mmclip.cli.errors import UserError, explain
 from mmclip.engine import find_checkpoint, sigterm
+from mmclip.user_errors import UserError, explain
 
 _BFLOAT16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
 # Hooks that a config of another project lacks: with them a run that is cut off loses nothing, and
@@ -92,7 +92,7 @@ def check_checkpoint(cfg: Config, *, must_exist: bool) -> None:
 
     Args:
         cfg: The run's config.
-        must_exist: Else a missing file is left to :func:`mmclip.cli.preflight.check`, which
+        must_exist: Else a missing file is left to :func:`mmclip.engine.preflight.check`, which
             says where it comes from.
 
     Raises:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 _OURS = (_PACKAGE, _PACKAGE.parent / 'tools')
 _ADVICE = {
     errno.ENOSPC: 'free some space and run the command again',
@@ -109,7 +109,7 @@ def run(main: Callable[[], Any]) -> None:
     """Run a tool's ``main``, whose result other than None is the exit code.
 
     Every ValueError is told here: these tools check what they are given. Training and testing, in
-    which one may be a bug, have :func:`mmclip.cli.runs.run`.
+    which one may be a bug, have :func:`mmclip.engine.cli.run`.
     """
     try:
         status = main()
