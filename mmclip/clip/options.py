@@ -142,6 +142,18 @@ def without_code(where: object) -> Iterator[None]:
             raise ValueError('it brings Python of its own, which is never run') from error
 
 
+def _implementations(node: Any) -> Iterator[tuple[str, Any]]:
+    """Entries at any depth of a config that choose who computes a part (``attn_implementation``)."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if str(key).endswith('_implementation'):
+                yield key, value
+            yield from _implementations(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _implementations(value)
+
+
 def trusted_config(name: str, argument: str) -> Any:
     """The config of a transformers folder or hub model, unless it asks for code that is no library.
 
@@ -153,16 +165,23 @@ def trusted_config(name: str, argument: str) -> Any:
         ValueError: it brings Python of its own, names a kernel of the hub, is no text model that
             transformers knows, or is damaged.
     """
-    from transformers import MODEL_MAPPING, AutoConfig  # seconds: only for those who use it
+    from transformers import (  # seconds: only for those who use it
+        MODEL_MAPPING,
+        AutoConfig,
+        PretrainedConfig,
+    )
 
     with without_code(f'{argument}: {name!r}'):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    attention = str(getattr(config, '_attn_implementation', None))
-    if '/' in attention:
-        raise ValueError(
-            f'{argument}: {name!r} wants code of the hub, attn_implementation={attention!r}, which '
-            'is never run; delete that entry of its config.json'
-        )
+    # As transformers understood it, and as the file says it of any part.
+    raw, _ = PretrainedConfig.get_config_dict(name)
+    top = {'attn_implementation': getattr(config, '_attn_implementation', None)}
+    for key, value in (*top.items(), *_implementations(raw)):
+        if '/' in str(value):
+            raise ValueError(
+                f'{argument}: {name!r} wants code of the hub, {key}={value!r}, which is never '
+                'run; delete that entry of its config.json'
+            )
     if type(config) not in MODEL_MAPPING:
         raise ValueError(
             f'{argument}: {name!r} is a {config.model_type}, for which transformers has no model '

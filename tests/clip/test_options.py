@@ -99,6 +99,10 @@ def test_a_kernel_of_the_hub_is_refused(evil, tmp_path):
     (evil / 'config.json').write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"attn_implementation='kernels-community/flash-attn'"):
         build_clip(write(tmp_path, dict(hf_model_name=str(evil))))
+    nested = dict(BERT, parts=[dict(_attn_implementation={'': 'kernels-community/x'})])
+    (evil / 'config.json').write_text(json.dumps(nested))
+    with pytest.raises(ValueError, match=r'wants code of the hub, _attn_implementation='):
+        build_clip(write(tmp_path, dict(hf_model_name=str(evil))))
     no_text = dict(model_type='vision-encoder-decoder', encoder=BERT, decoder=BERT)
     (evil / 'config.json').write_text(json.dumps(no_text))
     with pytest.raises(ValueError, match='transformers has no model of its own'):
