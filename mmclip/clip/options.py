@@ -143,7 +143,7 @@ def without_code(where: object) -> Iterator[None]:
 
 
 def _implementations(node: Any) -> Iterator[tuple[str, Any]]:
-    """Entries at any depth of a config that choose who computes a part (``attn_implementation``)."""
+    """Entries at any depth of a config that choose how a part is computed."""
     if isinstance(node, dict):
         for key, value in node.items():
             if str(key).endswith('_implementation'):
