@@ -32,7 +32,7 @@ def outcomes(checkout: Path, paths: list[str], plugin: Path | None, timeout: flo
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder, 'report.xml')
             command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *options]
-            # Without the options of the host's own set-up, which may name plugins that are not here.
+            # Without the options of the host's own set-up, whose plugins may not be here.
             command += ['-o', 'addopts=', '--continue-on-collection-errors']
             try:
                 subprocess.run(
