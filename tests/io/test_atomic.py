@@ -74,6 +74,7 @@ def test_names_that_no_image_can_have(tmp_path):
 
 
 def _write_for_ever(folder, begun):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever a test before has left
     with atomic.atomic_file(folder / 'a.bin') as partial:
         partial.write_bytes(b'half')
         with atomic.unfinished(folder / 'b') as inner:

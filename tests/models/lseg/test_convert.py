@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmclip.cli.convert import convert_file
+from mmclip.io.checkpoint import read_state_dict
 from mmclip.models.lseg.convert import clip_of, convert, new_name, text_buffers
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,10 +72,7 @@ class Callback:
         return (exec, ("raise SystemExit('a checkpoint was run')",))
 
 
-def test_a_lightning_checkpoint_by_the_command(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    from convert_checkpoint import convert_file
-
+def test_a_lightning_checkpoint_by_the_command(tmp_path):
     state = {
         'net.scratch.head1.weight': torch.ones(4, 2, 1, 1),
         'net.scratch.head1.bias': torch.ones(4),
@@ -83,8 +82,6 @@ def test_a_lightning_checkpoint_by_the_command(tmp_path, monkeypatch):
     content = dict(epoch=200, state_dict=state, callbacks={'early': Callback()})
     torch.save(content, tmp_path / 'demo.ckpt')
     convert_file('lseg', str(tmp_path / 'demo.ckpt'), str(tmp_path / 'out.safetensors'))
-    from mmclip.io.checkpoint import read_state_dict
-
     assert sorted(read_state_dict(tmp_path / 'out.safetensors')) == [
         'decode_head.conv_seg.projection.bias',
         'decode_head.conv_seg.projection.weight',
