@@ -19,10 +19,13 @@ def classes_of(dataset_meta: Any) -> tuple[str, ...]:
 
 
 def one_meta(dataset_meta: Any) -> Any:
-    """What a checkpoint stores: for a mixture the joined classes, else what there is.
+    """What a checkpoint stores: for a mixture the joined classes and novel ones.
 
     MMDetection's ``ConcatDataset`` gives a list, which its ``init_detector`` cannot read.
     """
     if isinstance(dataset_meta, list | tuple):
-        return dict(classes=classes_of(dataset_meta))
+        known = [meta for meta in dataset_meta if isinstance(meta, dict)]
+        novel = [name for meta in known for name in meta.get('novel') or ()]
+        joined = dict(classes=classes_of(dataset_meta))
+        return joined | (dict(novel=tuple(dict.fromkeys(novel))) if novel else {})
     return dataset_meta

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from toy_runs import write_config
 
-from mmclip.engine import dataset_meta
 from mmclip.engine.checkpoint_check_hook import CheckpointCheckHook, difference
+from mmclip.text import dataset_meta
 
 
 @pytest.fixture(scope='module')
@@ -148,6 +148,8 @@ def test_classes_of_mixtures():
     one = dict(classes=('a',), palette=[1])
     assert dataset_meta.one_meta(one) is one
     assert dataset_meta.one_meta([one, dict(x=1)]) == dict(classes=('a',))
+    parts = [dict(classes=['a', 'b'], novel=['b']), dict(classes=['b', 'c'], novel=['c', 'b'])]
+    assert dataset_meta.one_meta(parts) == dict(classes=('a', 'b', 'c'), novel=('b', 'c'))
 
 
 MIXTURE = {
