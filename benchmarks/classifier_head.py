@@ -2,8 +2,8 @@
 
     python benchmarks/classifier_head.py [--classes 1203] [--size 512] [--score-thr 1e-4]
 
-Whole-model inference of one random picture, both models with the same weights, number of classes
-and score threshold, in turns (paired); printed is the median of the ratios. Then the same picture
+Whole-model inference of one random image, both models with the same weights, number of classes
+and score threshold, in turns (paired); printed is the median of the ratios. Then the same image
 with 100 000 classes, in a process of its own for the peak of its memory.
 
 Acceptance: at most 5 % more time with 1203 classes; 100 000 classes in bounded memory.
@@ -57,11 +57,11 @@ def build(classes: int, closed_set: bool, trunk: str, score_thr: float) -> torch
 
 
 @torch.no_grad()
-def seconds(model: torch.nn.Module, picture: torch.Tensor) -> float:
-    height, width = picture.shape[2:]
+def seconds(model: torch.nn.Module, image: torch.Tensor) -> float:
+    height, width = image.shape[2:]
     sample = DetDataSample(metainfo=dict(img_shape=(height, width), scale_factor=(1.0, 1.0)))
     start = time.perf_counter()
-    model.predict(picture, [sample])
+    model.predict(image, [sample])
     return time.perf_counter() - start
 
 
@@ -74,30 +74,30 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--classes', type=int, default=1203)
-    parser.add_argument('--size', type=int, default=512, help='side of the picture in pixels')
+    parser.add_argument('--size', type=int, default=512, help='side of the image in pixels')
     parser.add_argument('--runs', type=int, default=7)
     parser.add_argument('--score-thr', type=float, default=1e-4)
     parser.add_argument('--trunk', default='vild_text_faster_r50_lvis', help='config in vild/')
     parser.add_argument('--big', type=int, help='only this many classes, once (used by itself)')
     args = parser.parse_args()
     init_default_scope('mmdet')
-    picture = torch.randn(1, 3, args.size, args.size, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(1, 3, args.size, args.size, generator=torch.Generator().manual_seed(0))
 
     if args.big:
         model = build(args.big, False, args.trunk, args.score_thr)
         before = peak_mib()
-        took = seconds(model, picture)
+        took = seconds(model, image)
         print(
             f'{args.big} classes: {took:.2f} s; peak memory {peak_mib():.0f} MiB, of which '
-            f'{before:.0f} MiB before the picture'
+            f'{before:.0f} MiB before the image'
         )
         return
 
     closed, words = (
         build(args.classes, kind, args.trunk, args.score_thr) for kind in (True, False)
     )
-    seconds(closed, picture), seconds(words, picture)
-    pairs = [(seconds(closed, picture), seconds(words, picture)) for _ in range(args.runs)]
+    seconds(closed, image), seconds(words, image)
+    pairs = [(seconds(closed, image), seconds(words, image)) for _ in range(args.runs)]
     ratio = statistics.median(b / a for a, b in pairs)
     print(
         f'{args.classes} classes, {args.size} px, {torch.get_num_threads()} thread(s): closed set '

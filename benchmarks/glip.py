@@ -1,4 +1,4 @@
-"""GLIP on a CPU: a long vocabulary on one picture, the fusion block, a training step at full size.
+"""GLIP on a CPU: a long vocabulary on one image, the fusion block, a training step at full size.
 
     python benchmarks/glip.py                                   all of the following
     python benchmarks/glip.py vocabulary [--config glip/glip_b_swin-t_o365.py] [--side 800 1333]
@@ -7,9 +7,9 @@
 
 Weights are random; times are single runs taken in turns, of which the median ratio is told.
 
-vocabulary: LVIS's 1203 names on one picture, in 31 captions of at most 40 classes. Ours encodes the
-words once (they are kept for the next picture: not counted), runs backbone and pyramid once per
-picture, and the rest per caption. Against it stands the loop that does everything for each caption,
+vocabulary: LVIS's 1203 names on one image, in 31 captions of at most 40 classes. Ours encodes the
+words once (they are kept for the next image: not counted), runs backbone and pyramid once per
+image, and the rest per caption. Against it stands the loop that does everything for each caption,
 with the same modules: `loop` with captions of the length they have, `padded` with captions of 256
 tokens, as the official code's. Both are measured on `--captions` of the captions and multiplied
 (every caption costs the loop the same; ours is measured with one and with all of these).
@@ -19,7 +19,7 @@ Acceptance (against `loop`): 1.3 times the speed with a fusion, 10 times without
 fusion: the attention of one block against the official sequence of operations with explicit
 products. Acceptance: equal to 1e-5, at most half the peak memory, no slower.
 
-step: forward and backward pass of one picture, its peak memory. Acceptance: at most 24 GB.
+step: forward and backward pass of one image, its peak memory. Acceptance: at most 24 GB.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def vocabulary(options: argparse.Namespace) -> bool:
             )
         try:
             model.set_classes(names[:step])
-            model.vocabulary.captions  # noqa: B018  tokenised, not encoded
+            model.vocabulary.captions  # noqa: B018  tokenized, not encoded
             if pad:
                 model.vocabulary.passes = lambda text, count: [
                     (text, model.vocabulary.captions[2], model.vocabulary.captions[1])
@@ -126,7 +126,7 @@ def vocabulary(options: argparse.Namespace) -> bool:
         for kind in ratios:
             ratios[kind].append(CAPTIONS * loop(kind == 'padded') / total)
         print(
-            f'round {number}: ours {total:.1f} s a picture, {each:.2f} s a caption more; loop '
+            f'round {number}: ours {total:.1f} s an image, {each:.2f} s a caption more; loop '
             f'{ratios["loop"][-1]:.2f}, padded {ratios["padded"][-1]:.2f} times as long'
         )
     medians = {kind: statistics.median(values) for kind, values in ratios.items()}
@@ -207,7 +207,7 @@ def step(options: argparse.Namespace) -> bool:
 
     seconds = timed(run)
     peak = peak_memory()
-    print(f'{options.config}: one step of one picture {seconds:.0f} s, peak {peak:.1f} GB')
+    print(f'{options.config}: one step of one image {seconds:.0f} s, peak {peak:.1f} GB')
     return peak <= 24
 
 

@@ -5,7 +5,7 @@
 Both have the same random weights; the position table of 224 pixels is resized once and loaded into
 both, since transformers' model takes one size only. Their times are measured in turns, and the
 median of the ratios is printed, then the peak of memory of each in a process of its own, and the
-largest difference of the outputs (on a picture without ties in its assignments).
+largest difference of the outputs (on an image without ties in its assignments).
 
 Acceptance: 1.3 times the throughput, or an account of the floor that forbids it; no more memory.
 ``--floor`` prints what the matrix products alone take, which both share.
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--size', type=int, default=448, help='side of the picture in pixels')
+    parser.add_argument('--size', type=int, default=448, help='side of the image in pixels')
     parser.add_argument('--batch', type=int, default=1)
     parser.add_argument('--rounds', type=int, default=9)
     parser.add_argument('--floor', action='store_true', help='also the matrix products alone')

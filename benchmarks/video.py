@@ -10,7 +10,7 @@ give the same ranks and scores.
 
 1. ``loose``: ranks of N texts and N videos from their features, against a loop over all pairs of a
    batch of texts and a batch of videos (16 each, the official ``batch_size_val``) that pools and
-   normalises the videos again in every step, for seqTransf with its transformer, as officially.
+   normalizes the videos again in every step, for seqTransf with its transformer, as officially.
 2. ``tight``: a matrix of pairs by ``pair_scores`` against the same loop, which runs every pair
    whole: at full length, and with videos of 1 to T frames, of which the loop runs the padding.
 3. ``action``: scores of one clip among K classes in 16 prompts, the sentences encoded once, against
@@ -31,7 +31,7 @@ import torch
 from torch import nn
 
 from mmclip.evaluation.video_ranks import MatrixScores, VectorScores, text_ranks, video_ranks
-from mmclip.models.clip4clip.heads import normalise
+from mmclip.models.clip4clip.heads import normalize
 from mmclip.registry import MODELS
 
 BATCH = 16
@@ -101,7 +101,7 @@ def looped_ranks(head: nn.Module, data: tuple) -> tuple[torch.Tensor, torch.Tens
     """Ranks both ways, the videos pooled again for every batch of texts."""
 
     def score(texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return 100 * normalise(texts) @ head(frames, mask).T
+        return 100 * normalize(texts) @ head(frames, mask).T
 
     owner = torch.arange(len(data[0]), device=data[0].device)
     scores = MatrixScores(torch.from_numpy(batch_loop(score, *data)).to(owner.device))
@@ -114,7 +114,7 @@ def product_ranks(head: nn.Module, data: tuple) -> tuple[torch.Tensor, torch.Ten
     parts = zip(frames.split(256), mask.split(256), strict=True)
     vectors = torch.cat([head(*part) for part in parts])
     owner = torch.arange(len(texts), device=texts.device)
-    scores = VectorScores(normalise(texts), vectors, mask.any(1))
+    scores = VectorScores(normalize(texts), vectors, mask.any(1))
     return text_ranks(scores, owner), video_ranks(scores, owner)
 
 
@@ -171,8 +171,8 @@ def action(options: argparse.Namespace) -> bool:
     def port() -> torch.Tensor:
         """MMAction2's: all sentences, at their full length, in each call."""
         parts = [model.text.tower(part.to(options.device)) for part in ids.flatten(0, 1).split(512)]
-        texts = normalise(torch.cat(parts)).unflatten(0, ids.shape[:2])
-        videos = normalise(model.video(frames))
+        texts = normalize(torch.cat(parts)).unflatten(0, ids.shape[:2])
+        videos = normalize(model.video(frames))
         return (100 * torch.einsum('bd,pkd->bpk', videos, texts)).softmax(-1).mean(1)
 
     start = time.perf_counter()

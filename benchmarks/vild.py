@@ -1,17 +1,17 @@
-"""What ViLD saves: the teacher's store, the cost of words, and naming a picture again.
+"""What ViLD saves: the teacher's store, the cost of words, and naming an image again.
 
     python benchmarks/vild.py [--regions 50] [--size 512] [--look-size 1024] [--runs 5]
 
 Paired and interleaved, medians; random weights at full size (ViLD with ResNet-50, teacher
 ViT-B/32).
 
-1. One step of the distillation branch (forward and backward of the regions of one picture) with the
+1. One step of the distillation branch (forward and backward of the regions of one image) with the
    teacher's embeddings from the store, against cutting the crops and encoding them in the step.
 2. Whole-model inference with words against a closed set of the same trunk, K and score threshold
    (`benchmarks/classifier_head.py` has more options).
-3. Five words for a picture that was looked at before, against looking again, at the size that the
+3. Five words for an image that was looked at before, against looking again, at the size that the
    paper detects at; both embed the words that are new. With 63 templates around each word the text
-   tower reads 315 texts, once for each word ever: no store of pictures saves that, so the bound
+   tower reads 315 texts, once for each word ever: no store of images saves that, so the bound
    holds for words in one template.
 
 Acceptance: at least 10x less time, at most 5 % more, at least 50x less time.
@@ -69,7 +69,7 @@ def paired(
 
 
 def make_store(folder: Path, regions: int, size: int, dim: int) -> torch.Tensor:
-    """A store of one picture with random embeddings; returns its boxes."""
+    """A store of one image with random embeddings; returns its boxes."""
     corner = torch.rand(regions, 2) * size * 0.6
     boxes = torch.cat([corner, corner + 16 + torch.rand(regions, 2) * size * 0.3], 1)
     embeddings = F.normalize(torch.randn(regions, dim), dim=1).half()
@@ -86,7 +86,7 @@ def distillation(model: nn.Module, regions: int, size: int, runs: int) -> float:
     preprocess = clip_preprocess(TEACHER)
     preprocess.pop('resize_mode', None)
     rule = CropRule(**preprocess)
-    picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     extractor, head = model.roi_head.bbox_roi_extractor, model.roi_head.bbox_head.train()
     levels = [torch.randn(1, 256, size // s, size // s) for s in (4, 8, 16, 32, 64)]
     loss = L1DistillLoss()
@@ -105,7 +105,7 @@ def distillation(model: nn.Module, regions: int, size: int, runs: int) -> float:
             step(found['distill_boxes'], found['distill_embeddings'])
 
         def online() -> None:
-            step(boxes, encode_crops(clip, region_crops(picture, boxes, rule), rule))
+            step(boxes, encode_crops(clip, region_crops(image, boxes, rule), rule))
 
         slow, fast, ratio = paired(online, from_store, runs)
     print(
@@ -116,13 +116,13 @@ def distillation(model: nn.Module, regions: int, size: int, runs: int) -> float:
 
 
 def inference(size: int, runs: int) -> float:
-    picture = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     worst = 0.0
     for score_thr in (1e-4, 0.05):
         closed, words = (build(1203, kind, TRUNK, score_thr) for kind in (True, False))
         a, b, ratio = paired(
-            lambda model=words: seconds(model, picture),
-            lambda model=closed: seconds(model, picture),
+            lambda model=words: seconds(model, image),
+            lambda model=closed: seconds(model, image),
             runs,
         )
         print(
@@ -143,7 +143,7 @@ def renaming(model: nn.Module, size: int, runs: int) -> float:
         ),
     ]
     model.eval()
-    picture = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     words = [[f'thing {i} of run {run}' for i in range(5)] for run in range(12 * runs + 24)]
     known = words.pop()
     ratios = {}
@@ -154,18 +154,16 @@ def renaming(model: nn.Module, size: int, runs: int) -> float:
     ):
         choice = RegionChoice(min_rpn_score=0.0)
         detector = InteractiveDetector(model, pipeline, choice, prompts=prompts)
-        regions = detector.look(picture)
+        regions = detector.look(image)
         again, cached, ratios[title] = paired(
-            lambda detector=detector, choose=choose: detector.name(
-                detector.look(picture), choose()
-            ),
+            lambda detector=detector, choose=choose: detector.name(detector.look(image), choose()),
             lambda detector=detector, regions=regions, choose=choose: detector.name(
                 regions, choose()
             ),
             runs,
         )
         print(
-            f'five words for a known picture of {len(regions)} regions, {title}: '
+            f'five words for a known image of {len(regions)} regions, {title}: '
             f'{1000 * cached:.1f} ms, looking again {again:.2f} s, {ratios[title]:.0f}x{note}'
         )
     return ratios[NEW_WORDS]
@@ -175,8 +173,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--regions', type=int, default=50, help='regions of a picture')
-    parser.add_argument('--size', type=int, default=512, help='side of the picture in pixels')
+    parser.add_argument('--regions', type=int, default=50, help='regions of an image')
+    parser.add_argument('--size', type=int, default=512, help='side of the image in pixels')
     parser.add_argument('--look-size', type=int, default=1024, help='the same, for part 3')
     parser.add_argument('--runs', type=int, default=5)
     parser.add_argument('--parts', type=int, nargs='+', default=[1, 2, 3], choices=(1, 2, 3))

@@ -4,13 +4,13 @@
 
 KEYS.json gives the shape of every array of the official checkpoint: ``{name: [sizes]}``.
 
-Made in a temporary folder: pictures and annotations in LVIS v1's format, a region store,
+Made in a temporary folder: images and annotations in LVIS v1's format, a region store,
 embeddings of the names, and a checkpoint with random weights under the official (TensorFlow)
 names and shapes. Then:
 
 1. the checkpoint goes through `tools/convert_checkpoint.py` into the model: no key may be missing
    or left over;
-2. `tools/train.py` runs one step of `--config` on the pictures, at full size, with masks and 300
+2. `tools/train.py` runs one step of `--config` on the images, at full size, with masks and 300
    regions each, and its peak memory is told.
 
 Acceptance: nothing missing or left over; at most 24 GB.
@@ -52,7 +52,7 @@ OBJECTS = 10
 REGIONS = 300
 
 
-def write_pictures(folder: Path, pictures: int) -> Path:
+def write_images(folder: Path, images: int) -> Path:
     """Noise with boxes in LVIS v1's layout; returns the annotation file."""
     generator = np.random.default_rng(0)
     names, novel = class_names('lvis_v1'), novel_names('lvis_v1')
@@ -61,14 +61,14 @@ def write_pictures(folder: Path, pictures: int) -> Path:
         dict(id=k + 1, name=name, frequency='r' if name in novel else 'f', image_count=9)
         for k, name in enumerate(names)
     ]
-    images, annotations = [], []
+    records, annotations = [], []
     (folder / 'train2017').mkdir(parents=True)
     (folder / 'annotations').mkdir()
-    for index in range(pictures):
+    for index in range(images):
         file = f'train2017/{index + 1:012d}.jpg'
         pixels = generator.integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
         cv2.imwrite(str(folder / file), pixels)
-        images.append(
+        records.append(
             dict(
                 id=index + 1,
                 width=SIZE[0],
@@ -93,17 +93,19 @@ def write_pictures(folder: Path, pictures: int) -> Path:
                 )
             )
     path = folder / 'annotations' / 'lvis_v1_train.json'
-    path.write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+    path.write_text(
+        json.dumps(dict(images=records, annotations=annotations, categories=categories))
+    )
     return path
 
 
-def write_store(folder: Path, pictures: int, dim: int) -> None:
+def write_store(folder: Path, images: int, dim: int) -> None:
     """A region store with random boxes and embeddings."""
     folder.mkdir(parents=True)
     generator = torch.Generator().manual_seed(0)
     side = torch.tensor(SIZE, dtype=torch.float)
     found = {}
-    for index in range(pictures):
+    for index in range(images):
         corner = torch.rand(REGIONS, 2, generator=generator) * side * 0.6
         size = 32 + torch.rand(REGIONS, 2, generator=generator) * side * 0.3
         rows = F.normalize(torch.randn(REGIONS, dim, generator=generator), dim=1)
@@ -133,11 +135,11 @@ def load_official(keys: Path, config: str, folder: Path) -> Path:
     return target
 
 
-def step(config: str, folder: Path, checkpoint: Path | None, pictures: int) -> float:
+def step(config: str, folder: Path, checkpoint: Path | None, images: int) -> float:
     """One step of `tools/train.py` in a process of its own; returns its peak memory in GB."""
     options = {
         'train_dataloader.dataset.data_root': folder / 'lvis',
-        'train_dataloader.batch_size': pictures,
+        'train_dataloader.batch_size': images,
         'train_dataloader.num_workers': 0,
         'train_dataloader.persistent_workers': False,
         'train_cfg.max_iters': 1,
@@ -164,7 +166,7 @@ def step(config: str, folder: Path, checkpoint: Path | None, pictures: int) -> f
     subprocess.run([*tool, '--work-dir', str(folder / 'work'), '--cfg-options', *words], check=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     seconds = time.perf_counter() - start
-    print(f'{config}: one step on {pictures} pictures, {seconds:.0f} s, peak {peak:.1f} GB')
+    print(f'{config}: one step on {images} images, {seconds:.0f} s, peak {peak:.1f} GB')
     return peak
 
 
@@ -174,18 +176,18 @@ def main() -> None:
     )
     parser.add_argument('--config', default='vild/vild_r50_lvis.py')
     parser.add_argument('--keys', type=Path, required=True, help='JSON: official names and shapes')
-    parser.add_argument('--pictures', type=int, default=2)
+    parser.add_argument('--images', type=int, default=2)
     args = parser.parse_args()
     init_default_scope('mmdet')
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_pictures(folder / 'lvis', args.pictures)
-        write_store(folder / 'regions', args.pictures, 512)
+        write_images(folder / 'lvis', args.images)
+        write_store(folder / 'regions', args.images, 512)
         names = class_names('lvis_v1')
         rows = F.normalize(torch.randn(len(names), 512), dim=1)
         Vocabulary(names, rows, model=TEACHER).save(folder / 'words.safetensors')
         checkpoint = load_official(args.keys, args.config, folder)
-        peak = step(args.config, folder, checkpoint, args.pictures)
+        peak = step(args.config, folder, checkpoint, args.images)
     sys.exit(peak > 24)
 
 

@@ -1,4 +1,4 @@
-"""Own data: no config brings words of another data set to the model, the loss or the captions."""
+"""Own data: no config brings words of another dataset to the model, the loss or the captions."""
 
 import copy
 import functools
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent / 'configs'
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob('*.py'))
 LEAVES = [name for name in CONFIGS if not name.startswith('_base_')]
 OWN = ('cat', 'dog', 'zebra crossing')
-# Keys under which a model, hook or schedule could name words of a data set.
+# Keys under which a model, hook or schedule could name words of a dataset.
 WORDS = ('classes', 'novel_classes', 'novel', 'negatives', 'groups', 'splits', 'vocabulary')
 WORDS += ('phrases', 'vocabulary_file')
 
@@ -54,11 +54,11 @@ def settings(node, path=()):
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_words_stand_with_the_data_only(name):
-    """Only the data sets, and the metrics that score a benchmark's files, name vocabularies."""
+    """Only the datasets, and the metrics that score a benchmark's files, name vocabularies."""
     found = []
     for path, value in settings(read(name).to_dict()):
         if path and path[0].endswith(('_dataloader', '_evaluator', '_pipeline')):
-            # The pipeline of a data set makes captions of its classes, whichever they are.
+            # The pipeline of a dataset makes captions of its classes, whichever they are.
             if path[-1] == 'negatives' and value != 'dataset':
                 found.append((path, value))
             continue
@@ -90,7 +90,7 @@ def own_data(tmp_path):
 
 
 def detection_of(config):
-    """The data set with boxes in a config's training mixture."""
+    """The dataset with boxes in a config's training mixture."""
     dataset = config.train_dataloader.dataset.to_dict()
     while 'dataset' in dataset or 'datasets' in dataset:
         dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]

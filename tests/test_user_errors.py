@@ -60,8 +60,8 @@ def test_own_errors_are_told_and_those_of_others_are_not(monkeypatch):
 def test_types_and_arguments_of_a_config():
     unknown = raised(MODELS.build, dict(type='NoSuchThing'))
     assert explain(unknown).startswith('in the config: NoSuchThing is not in the mmengine::model')
-    argument = raised(MODELS.build, dict(type='BaseDataPreprocessor', colour=1))
-    assert re.search("in the config: .*unexpected keyword argument 'colour'", explain(argument))
+    argument = raised(MODELS.build, dict(type='BaseDataPreprocessor', color=1))
+    assert re.search("in the config: .*unexpected keyword argument 'color'", explain(argument))
 
 
 class Broken(torch.utils.data.Dataset):

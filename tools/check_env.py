@@ -257,7 +257,7 @@ def video():
 def disk():
     free = shutil.disk_usage(os.getcwd()).free / 1e9
     if free < 5:
-        raise Note(f'{free:.1f} GB free here: little for data sets and checkpoints')
+        raise Note(f'{free:.1f} GB free here: little for datasets and checkpoints')
     return f'{free:.0f} GB free here'
 
 

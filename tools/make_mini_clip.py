@@ -5,7 +5,7 @@
     python tools/make_mini_clip.py work_dirs/clip_contrastive_mini/iter_1000.pth
 
 Writes half precision weights and, beside them, a report of their accuracy on MiniWorld: top-1 among
-all 384 names on base, novel and unseen things, named by words and by one example picture each.
+all 384 names on base, novel and unseen things, named by words and by one example image each.
 The weights in the package, on which every figure of a mini config rests, change only with
 --overwrite-shipped (for maintainers). Without a checkpoint --out or else the shipped file is
 measured; the figures of the shipped one are printed only.
@@ -28,7 +28,7 @@ from mmclip.clip.loading import (
     clip_preprocess,
     clip_tokenizer,
 )
-from mmclip.datasets.mini_world.world import COLOURS, SHAPES, SPLITS, TEXTURES
+from mmclip.datasets.mini_world.world import COLORS, SHAPES, SPLITS, TEXTURES
 from mmclip.datasets.transforms.clip_image import resize_crop
 from mmclip.io.checkpoint import read_checkpoint, read_state_dict, write_state_dict
 from mmclip.io.image import open_image
@@ -55,7 +55,7 @@ def export(checkpoint: Path, out: Path) -> dict:
 
 
 class Namer:
-    """Features of pictures and words by one CLIP."""
+    """Features of images and words by one CLIP."""
 
     def __init__(self, weights: Path) -> None:
         self.clip = build_clip(MINI_CLIP, str(weights))
@@ -65,8 +65,8 @@ class Namer:
         self.mean, self.std = np.float32(settings['mean']), np.float32(settings['std'])
 
     @torch.no_grad()
-    def pictures(self, files: list[Path]) -> torch.Tensor:
-        """(N, D) L2-normalised."""
+    def images(self, files: list[Path]) -> torch.Tensor:
+        """(N, D) L2-normalized."""
         pixels = np.stack([resize_crop(open_image(file), self.size) for file in files])
         pixels = torch.from_numpy((pixels / np.float32(255) - self.mean) / self.std)
         batches = pixels.permute(0, 3, 1, 2).split(256)
@@ -74,7 +74,7 @@ class Namer:
 
     @torch.no_grad()
     def words(self, names: list[str], template: str = TEMPLATE) -> torch.Tensor:
-        """(K, D) L2-normalised."""
+        """(K, D) L2-normalized."""
         ids = self.tokenizer([template.format(name) for name in names])
         return F.normalize(self.clip.encode_text(ids), dim=-1)
 
@@ -85,23 +85,23 @@ def accuracy(features: torch.Tensor, embeddings: torch.Tensor, labels: list[int]
 
 
 def measure(weights: Path, world: Path) -> dict:
-    """Per cent right among all names, for each list of pictures and each split."""
+    """Per cent right among all names, for each list of images and each split."""
     namer = Namer(weights)
     names = json.loads((world / 'classification/classes.json').read_text())['names']
     examples = json.loads((world / 'detection/examples.json').read_text())
-    pictured = namer.pictures([world / 'detection' / examples[name][0] for name in names])
+    shown_examples = namer.images([world / 'detection' / examples[name][0] for name in names])
     vocabularies = {
         'sentence': namer.words(names),
         'bare name': namer.words(names, '{}'),
-        'one example picture': pictured,
+        'one example image': shown_examples,
     }
-    kinds = {'texture': list(TEXTURES), 'colour': list(COLOURS), 'shape': list(SHAPES)}
-    pairs = [f'{colour} {shape}' for colour in COLOURS for shape in SHAPES]
+    kinds = {'texture': list(TEXTURES), 'color': list(COLORS), 'shape': list(SHAPES)}
+    pairs = [f'{color} {shape}' for color in COLORS for shape in SHAPES]
     report: dict = {}
     for split in ('val', 'test'):
         with (world / f'classification/{split}.csv').open() as stream:
             rows = list(csv.DictReader(stream))
-        features = namer.pictures([world / 'classification' / row['file'] for row in rows])
+        features = namer.images([world / 'classification' / row['file'] for row in rows])
         labels = [names.index(row['name']) for row in rows]
         report[split] = {}
         for kind, embeddings in vocabularies.items():
@@ -114,7 +114,7 @@ def measure(weights: Path, world: Path) -> dict:
             right = accuracy(features, namer.words(known), [known.index(w[place]) for w in words])
             parts[kind] = percent(right)
         labels = [pairs.index(' '.join(w[1:])) for w in words]
-        parts['colour and shape'] = percent(accuracy(features, namer.words(pairs), labels))
+        parts['color and shape'] = percent(accuracy(features, namer.words(pairs), labels))
     return report
 
 

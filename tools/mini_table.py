@@ -285,7 +285,7 @@ class Table:
         return metrics
 
     def untrained(self, config: str, folder: Path) -> Path:
-        """A checkpoint of the model as it is initialised."""
+        """A checkpoint of the model as it is initialized."""
         import torch
         from mmengine.registry import MODELS, init_default_scope
 

@@ -1,10 +1,10 @@
-"""What `make demo` runs: an open-vocabulary detector from nothing to a picture, on two CPU cores.
+"""What `make demo` runs: an open-vocabulary detector from nothing to an image, on two CPU cores.
 
 1. makes MiniWorld in ``data/mini_world`` (a drawn world in LVIS format),
 2. trains ViLD-text on its base classes with ``tools/train.py`` (a run that was cut off goes on),
 3. tests it with ``tools/test.py`` on all 384 names: base classes, novel shapes that never had a
    box, compositions that were never seen at all; then the same model under shuffled words, with one
-   example picture per class instead of words, and its naming accuracy at ground-truth boxes,
+   example image per class instead of words, and its naming accuracy at ground-truth boxes,
 4. draws the words on boxes in ``work_dirs/demo/*.png`` and prints the table.
 """
 
@@ -25,7 +25,7 @@ SPLITS = ('base', 'novel', 'unseen')
 ROWS = {
     'words': ('', '_naming'),
     'shuffled words (control)': ('_shuffled', '_naming_shuffled'),
-    'one example picture per class': ('_examples', '_naming_examples'),
+    'one example image per class': ('_examples', '_naming_examples'),
 }
 
 
@@ -76,13 +76,13 @@ def main() -> None:
     checkpoint = f'{args.work_dir}/last.pth'
 
     table = table_of(work_dir, checkpoint)
-    pictures = sorted((ROOT / 'data/mini_world/detection/test').iterdir())[:6]
+    images = sorted((ROOT / 'data/mini_world/detection/test').iterdir())[:6]
     montage = f'{args.work_dir}/montage.png'
     drawing = ('--out-dir', args.work_dir, '--montage', montage, '--score-thr', '0.6')
-    run('tools/demo.py', *map(str, pictures), config, checkpoint, *drawing)
+    run('tools/demo.py', *map(str, images), config, checkpoint, *drawing)
 
     Console(width=110).print(table)
-    print(f'training took {minutes:.1f} minutes; pictures are in {args.work_dir}/*.png')
+    print(f'training took {minutes:.1f} minutes; images are in {args.work_dir}/*.png')
 
 
 if __name__ == '__main__':

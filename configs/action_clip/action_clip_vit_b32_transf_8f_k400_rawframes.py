@@ -10,7 +10,7 @@ train_pipeline = [
         type='mmaction.MultiScaleCrop', input_size=224, scales=(1, 0.875, 0.75, 0.66), num_fixed_crops=13),
     dict(type='mmclip.FrameResize', size=224),
     dict(type='mmaction.Flip', flip_ratio=0.5),
-    dict(type='mmclip.FrameColour'),
+    dict(type='mmclip.FrameColor'),
     dict(type='mmaction.FormatShape', input_format='NCHW'),
     dict(type='mmaction.PackActionInputs'),
 ]

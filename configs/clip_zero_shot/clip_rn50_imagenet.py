@@ -1,5 +1,5 @@
 # CLIP RN50 on ImageNet, zero-shot: top-1 59.82 by open_clip's evaluation of the same weights (59.6 in the paper);
-# not run here, where there is neither the data set nor the weights. The weights (open_clip's tag 'openai')
+# not run here, where there is neither the dataset nor the weights. The weights (open_clip's tag 'openai')
 # are downloaded at the first run.
 #   python tools/test.py configs/clip_zero_shot/clip_rn50_imagenet.py
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/imagenet_classification.py']

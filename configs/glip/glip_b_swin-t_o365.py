@@ -1,7 +1,7 @@
 # GLIP-T (B) (paper table 1): deep fusion, Objects365. Zero-shot COCO 44.9 (paper; not measured here).
 # Train: bash tools/dist_train.sh configs/glip/glip_b_swin-t_o365.py 32
 # Test:  python tools/test.py configs/glip/glip_b_swin-t_o365.py CHECKPOINT
-# Effective batch 64; 30 epochs of 608 606 pictures.
+# Effective batch 64; 30 epochs of 608 606 images.
 _base_ = [
     '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_t.py',

@@ -13,7 +13,7 @@ default_scope = 'mmdet'
 visualizer = dict(
     type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 
-# 30 epochs of 1.38 million pictures and captions.
+# 30 epochs of 1.38 million images and captions.
 train_cfg = dict(max_iters=646_000)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=2001),

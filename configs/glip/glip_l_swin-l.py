@@ -4,7 +4,7 @@
 # Train:   bash tools/dist_train.sh configs/glip/glip_l_swin-l.py 64
 # Convert: python tools/convert_checkpoint.py glip glip_large_model.pth glip_l.pth
 # Test:    python tools/test.py configs/glip/glip_l_swin-l.py glip_l.pth
-# Effective batch 64, one picture per process.
+# Effective batch 64, one image per process.
 _base_ = [
     '../_base_/mmdet_runtime.py',
     '../_base_/models/glip_swin_l.py',

@@ -1,5 +1,5 @@
 # GLIP-L fine-tuned on COCO, tested at twelve scales with mirror images (61.7 AP on val2017 in the official
-# README; not measured here). Small objects are taken from large pictures and large ones from small.
+# README; not measured here). Small objects are taken from large images and large ones from small.
 # Test: bash tools/dist_test.sh configs/glip/glip_l_swin-l_coco_multi_scale.py glip.pth 8 --tta
 _base_ = './glip_l_swin-l_coco_finetune.py'
 

@@ -1,4 +1,4 @@
-# GLIP with self-training on MiniWorld: (C) and captions of other pictures, whose phrases the teacher
+# GLIP with self-training on MiniWorld: (C) and captions of other images, whose phrases the teacher
 # glip_c_mini.py has found boxes for.
 # Labels: python tools/pseudo_label.py configs/glip/glip_c_mini.py work_dirs/glip_c_mini/iter_1200.pth
 #             --shards 'data/mini_world/grounding/pairs-{00000..00007}.tar' --out data/mini_world_pseudo

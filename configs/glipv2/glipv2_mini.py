@@ -1,4 +1,4 @@
-# GLIPv2 on MiniWorld: boxes, phrases and masks of base things, regions compared with the words of all pictures of
+# GLIPv2 on MiniWorld: boxes, phrases and masks of base things, regions compared with the words of all images of
 # a batch, masked words. Tested on all 384 names: box and mask AP of base, novel, unseen.
 # Train: python tools/train.py configs/glipv2/glipv2_mini.py
 # Test:  python tools/test.py configs/glipv2/glipv2_mini.py work_dirs/glipv2_mini/iter_1200.pth

@@ -1,4 +1,4 @@
-# GLIPv2 on MiniWorld with the loss across pictures, without masked words.
+# GLIPv2 on MiniWorld with the loss across images, without masked words.
 # Train: python tools/train.py configs/glipv2/glipv2_mini_inter.py
 _base_ = './glipv2_mini.py'
 

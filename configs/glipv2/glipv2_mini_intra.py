@@ -1,4 +1,4 @@
-# GLIPv2 on MiniWorld with the losses within a picture only (and masks).
+# GLIPv2 on MiniWorld with the losses within an image only (and masks).
 # Train: python tools/train.py configs/glipv2/glipv2_mini_intra.py
 _base_ = './glipv2_mini.py'
 

@@ -1,4 +1,4 @@
-# GLIPv2 on MiniWorld, loss across pictures in which all words of other pictures are wrong.
+# GLIPv2 on MiniWorld, loss across images in which all words of other images are wrong.
 # Train: python tools/train.py configs/glipv2/glipv2_mini_no_propagation.py
 _base_ = './glipv2_mini.py'
 

@@ -14,6 +14,6 @@ default_hooks = dict(checkpoint_check=dict(new_modules=['bbox_head.mask_head']))
 visualizer = dict(
     type='mmdet.DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 
-# The best 1000 detections of all captions get masks of the picture's size, in memory at once; boxes as the official
+# The best 1000 detections of all captions get masks of the image's size, in memory at once; boxes as the official
 # evaluation takes them.
 model = dict(test_cfg=dict(chunk_size=40, max_per_img=300, max_total=1000, inclusive=True))

@@ -1,4 +1,4 @@
-# GLIPv2-T: GLIP-T with the loss across pictures and masked words. Zero-shot LVIS minival 29.0 AP, ODinW-13 48.5
+# GLIPv2-T: GLIP-T with the loss across images and masked words. Zero-shot LVIS minival 29.0 AP, ODinW-13 48.5
 # (paper; not measured here: no weights were released).
 # Convert: python tools/convert_checkpoint.py glipv2 glip_tiny_model_o365_goldg_cc_sbu.pth glip_t.pth
 # Train:   bash tools/dist_train.sh configs/glipv2/glipv2_t_swin-t_o365_goldg_cap4m.py 32

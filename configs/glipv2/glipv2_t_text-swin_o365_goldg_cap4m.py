@@ -1,5 +1,5 @@
 # GLIPv2-T with words in the last stage of Swin (SWINT.VERSION 'vl' of the official code, in no released
-# configuration) and the loss across pictures on the map before it.
+# configuration) and the loss across images on the map before it.
 # Train: bash tools/dist_train.sh configs/glipv2/glipv2_t_text-swin_o365_goldg_cap4m.py 32
 # Weights of Swin-T: convert a GLIP-T (tools/convert_checkpoint.py glipv2) and set load_from; what reads words starts fresh.
 _base_ = './glipv2_t_swin-t_o365_goldg_cap4m.py'

@@ -1,5 +1,5 @@
-# The model of GCC + RedCaps as a zero-shot classifier of ImageNet's validation pictures: official README
-# 51.6 % top-1 (not measured here). Short side 256, centre crop 224, seven sentences per class.
+# The model of GCC + RedCaps as a zero-shot classifier of ImageNet's validation images: official README
+# 51.6 % top-1 (not measured here). Short side 256, center crop 224, seven sentences per class.
 #   python tools/test.py configs/group_vit/group_vit_gcc_redcaps_imagenet.py weights.pth
 _base_ = [
     '../_base_/default_runtime.py',
@@ -19,7 +19,7 @@ model = dict(
     train_cfg=None,
     test_cfg=None)
 test_pipeline = [
-    dict(type='mmclip.LoadPicture'),
+    dict(type='mmclip.LoadPILImage'),
     dict(type='mmclip.TimmResizeCrop', resize=256, size=224),
     dict(type='mmclip.PackCLIPInputs'),
 ]

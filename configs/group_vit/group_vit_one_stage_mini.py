@@ -1,4 +1,4 @@
-# GroupViT on MiniWorld from captions only: 8 colours and the background (a constant answer gives about 9
+# GroupViT on MiniWorld from captions only: 8 colors and the background (a constant answer gives about 9
 # mIoU).
 # Train: python tools/train.py configs/group_vit/group_vit_one_stage_mini.py
 # Test:  python tools/test.py configs/group_vit/group_vit_one_stage_mini.py work_dirs/group_vit_one_stage_mini/iter_1400.pth

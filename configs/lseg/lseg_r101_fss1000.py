@@ -1,5 +1,5 @@
 # LSeg with ResNet-101 on FSS-1000 (paper: 84.7 mIoU; paper only, not measured here).
-# Train: python tools/train.py configs/lseg/lseg_r101_fss1000.py (effective batch 64: 8 GPUs x 8 pictures)
+# Train: python tools/train.py configs/lseg/lseg_r101_fss1000.py (effective batch 64: 8 GPUs x 8 images)
 # Test:  python tools/test.py configs/lseg/lseg_r101_fss1000.py CHECKPOINT
 _base_ = [
     '../_base_/mmseg_runtime.py',

@@ -1,8 +1,8 @@
 # LSeg with ResNet-101 on PASCAL-5i, fold 0 (paper: 52.8 mIoU; paper only, not measured here).
-# Train: python tools/train.py configs/lseg/lseg_r101_pascal5i_fold0.py (effective batch 64: 8 GPUs x 8 pictures)
+# Train: python tools/train.py configs/lseg/lseg_r101_pascal5i_fold0.py (effective batch 64: 8 GPUs x 8 images)
 # Test:  python tools/test.py configs/lseg/lseg_r101_pascal5i_fold0.py CHECKPOINT
 # The official code ships no script for it: its author stopped after epochs 0 to 3 and swept the rate for each
-# fold (issue 36); the rate here is the default, 0.004 / 16 x pictures per GPU.
+# fold (issue 36); the rate here is the default, 0.004 / 16 x images per GPU.
 # Users report 28 instead of 52.8 with it (issue 19).
 _base_ = [
     '../_base_/mmseg_runtime.py',

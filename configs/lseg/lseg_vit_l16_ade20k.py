@@ -1,9 +1,9 @@
 # LSeg with ViT-L/16 and CLIP ViT-B/32 text on ADE20K (paper table 6: 82.46 pixAcc, 46.28 mIoU over scales
 # with flip; paper only, not measured here).
 # Train: python tools/train.py configs/lseg/lseg_vit_l16_ade20k.py (8 GPUs: torchrun --nproc-per-node 8,
-#        --launcher pytorch; effective batch 16: 8 GPUs x 1 picture x 2 accumulated steps)
+#        --launcher pytorch; effective batch 16: 8 GPUs x 1 image x 2 accumulated steps)
 # Test:  python tools/test.py configs/lseg/lseg_vit_l16_ade20k.py CHECKPOINT
-# The official rate is 0.004 / 16 x pictures per GPU, whatever the number of GPUs: scale it with batch_size.
+# The official rate is 0.004 / 16 x images per GPU, whatever the number of GPUs: scale it with batch_size.
 _base_ = [
     '../_base_/mmseg_runtime.py',
     '../_base_/models/lseg_vit_l16.py',

@@ -16,7 +16,7 @@ custom_hooks = [dict(type='mmclip.VocabularyHook')]
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
-            dict(type='mmclip.LoadPicture'),
+            dict(type='mmclip.LoadPILImage'),
             dict(type='mmclip.CLIPRandomCrop', size=48, scale=(0.8, 1.0), flip_prob=0.5),
             dict(type='mmclip.PackCLIPInputs'),
         ]))

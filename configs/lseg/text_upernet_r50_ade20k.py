@@ -1,6 +1,6 @@
 # UPerNet with ResNet-50 of MMSegmentation with words instead of its last convolution (mmclip.TextDecodeHead), trained as the
 # host trains it on ADE20K, with LSeg's augmentation. No figure: not measured here, not in the paper.
-# Train: python tools/train.py configs/lseg/text_upernet_r50_ade20k.py (effective batch 16: 4 GPUs x 4 pictures)
+# Train: python tools/train.py configs/lseg/text_upernet_r50_ade20k.py (effective batch 16: 4 GPUs x 4 images)
 # Test:  python tools/test.py configs/lseg/text_upernet_r50_ade20k.py CHECKPOINT
 _base_ = [
     '../_base_/mmseg_runtime.py',

@@ -1,4 +1,4 @@
-# ViLD on OV-COCO 48/17 (paper, table 6: AP50 novel 27.6, base 59.5 [from memory], all 51.3; generalised
+# ViLD on OV-COCO 48/17 (paper, table 6: AP50 novel 27.6, base 59.5 [from memory], all 51.3; generalized
 # protocol). 45 000 iterations (from memory of the paper). The results' names tell the protocol's variant.
 # Before: the region store, as for LVIS, of data/coco/annotations/ov_coco_train2017_base.json.
 # Train: tools/dist_train.sh configs/vild/vild_r50_ov_coco.py 8 --auto-scale-lr

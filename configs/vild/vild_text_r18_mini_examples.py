@@ -1,4 +1,4 @@
-# The vocabulary is one example picture per class instead of words.
+# The vocabulary is one example image per class instead of words.
 # python tools/test.py configs/vild/vild_text_r18_mini_examples.py CHECKPOINT
 _base_ = './vild_text_r18_mini.py'
 custom_hooks = [

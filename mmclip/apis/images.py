@@ -1,4 +1,4 @@
-"""Finding and reading the pictures that a user names."""
+"""Finding and reading the images that a user names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,15 +9,15 @@ from mmclip.io.image import check_regular_file, decode_image
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
-Picture = str | Path | np.ndarray
+ImageInput = str | Path | np.ndarray
 
 
-def list_pictures(inputs: Picture | Sequence[Picture]) -> list[Path | np.ndarray]:
-    """Files and arrays in order; a folder stands for the pictures in it, sorted by name.
+def list_images(inputs: ImageInput | Sequence[ImageInput]) -> list[Path | np.ndarray]:
+    """Files and arrays in order; a folder stands for the images in it, sorted by name.
 
     Raises:
         FileNotFoundError: If a file or folder does not exist.
-        ValueError: If there is no picture at all, or an entry is neither a path nor an array, or a
+        ValueError: If there is no image at all, or an entry is neither a path nor an array, or a
             path leads to a pipe or a device.
     """
     if isinstance(inputs, str | Path | np.ndarray):
@@ -29,63 +29,61 @@ def list_pictures(inputs: Picture | Sequence[Picture]) -> list[Path | np.ndarray
             continue
         if not isinstance(entry, str | Path):
             raise ValueError(
-                f'inputs holds {entry!r}, a {type(entry).__name__}; a picture is a path or an array'
+                f'inputs holds {entry!r}, a {type(entry).__name__}; an image is a path or an array'
             )
         path = Path(entry)
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
             if not inside:
-                raise ValueError(
-                    f'the folder {str(path)!r} holds no picture ({" ".join(SUFFIXES)})'
-                )
+                raise ValueError(f'the folder {str(path)!r} holds no image ({" ".join(SUFFIXES)})')
             found += inside
         else:
             found.append(path)
     for path in found:
         if isinstance(path, Path):
-            check_regular_file(path, f'picture {str(path)!r}')
+            check_regular_file(path, f'image {str(path)!r}')
     if not found:
-        raise ValueError('inputs is empty: give a picture, a folder, or a list of them')
+        raise ValueError('inputs is empty: give an image, a folder, or a list of them')
     return found
 
 
-def read_picture(picture: Path | np.ndarray) -> np.ndarray:
-    """BGR, uint8, (H, W, 3), as mmcv and OpenCV read a picture.
+def read_image(image: Path | np.ndarray) -> np.ndarray:
+    """BGR, uint8, (H, W, 3), as mmcv and OpenCV read an image.
 
     Raises:
         ValueError: If a file cannot be decoded or is too large (it is named), or an array is not a
-            picture.
+            image.
     """
-    if isinstance(picture, np.ndarray):
-        if picture.ndim == 2:
-            picture = np.repeat(picture[:, :, None], 3, axis=2)
-        if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or not picture.size:
+    if isinstance(image, np.ndarray):
+        if image.ndim == 2:
+            image = np.repeat(image[:, :, None], 3, axis=2)
+        if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
             raise ValueError(
-                f'an array of shape {picture.shape} and type {picture.dtype} is not a picture; '
+                f'an array of shape {image.shape} and type {image.dtype} is not an image; '
                 'expected uint8 of shape (height, width, 3) in BGR order, or (height, width)'
             )
-        return picture
-    return decode_image(picture, name=repr(str(picture)))
+        return image
+    return decode_image(image, name=repr(str(image)))
 
 
-def output_names(pictures: Sequence[Path | np.ndarray], out_dir: Path) -> list[Path]:
-    """Distinct PNG files in ``out_dir``, named after the pictures; arrays are numbered.
+def output_names(images: Sequence[Path | np.ndarray], out_dir: Path) -> list[Path]:
+    """Distinct PNG files in ``out_dir``, named after the images; arrays are numbered.
 
     Raises:
-        ValueError: If a file would be written over a picture that is read.
+        ValueError: If a file would be written over an image that is read.
     """
     names: list[Path] = []
-    for index, picture in enumerate(pictures):
-        stem = picture.stem if isinstance(picture, Path) else f'{index:05d}'
+    for index, image in enumerate(images):
+        stem = image.stem if isinstance(image, Path) else f'{index:05d}'
         name, count = out_dir / f'{stem}.png', 1
         while name in names:
             count += 1
             name = out_dir / f'{stem}_{count}.png'
         names.append(name)
-    read = {picture.resolve() for picture in pictures if isinstance(picture, Path)}
+    read = {image.resolve() for image in images if isinstance(image, Path)}
     for name in names:
         if name.resolve() in read:
             raise ValueError(
-                f'out_dir={str(out_dir)!r} would overwrite the picture {str(name)!r}; take another'
+                f'out_dir={str(out_dir)!r} would overwrite the image {str(name)!r}; take another'
             )
     return names

@@ -1,4 +1,4 @@
-"""Any words on any picture, with a trained open-vocabulary model."""
+"""Any words on any image, with a trained open-vocabulary model."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, VISUALIZERS, DefaultScope
 from mmengine.structures import BaseDataElement
 
-from mmclip.apis.images import Picture, list_pictures, output_names, read_picture
+from mmclip.apis.images import ImageInput, list_images, output_names, read_image
 from mmclip.config_file import read_config
 from mmclip.distributed import job_device
 from mmclip.io.atomic import atomic_file
@@ -31,10 +31,10 @@ class Task:
     """What differs between the hosts.
 
     Args:
-        load: Transform that takes a picture out of ``results['img']``.
+        load: Transform that takes an image out of ``results['img']``.
         visualizer: Config of the host's visualizer.
         finish: Keeps what scores high enough and names it: (sample, names, score_thr) -> sample.
-        pads: Whether the host makes pictures of several sizes one batch.
+        pads: Whether the host makes images of several sizes one batch.
     """
 
     load: str
@@ -83,18 +83,18 @@ _NEEDS_TRUTH += ('LoadSegMap',)
 
 @INFERENCERS.register_module()
 class OpenVocabInferencer:
-    """Finds what words say in pictures, and draws it::
+    """Finds what words say in images, and draws it::
 
         detect = OpenVocabInferencer('vild/vild_text_r18_mini.py', 'work_dirs/demo/last.pth')
-        results = detect('picture.png', classes=['striped red star', 'blue ring'], out_dir='out')
+        results = detect('image.png', classes=['striped red star', 'blue ring'], out_dir='out')
         print(results[0].pred_instances.label_names)
 
-    The picture goes through the test pipeline of the config. Any host can be added to ``TASKS``.
+    The image goes through the test pipeline of the config. Any host can be added to ``TASKS``.
 
     Args:
         config: A config file, or the name of one of mmclip's.
-        checkpoint: Weights; the classes of the data set they were trained on are the default ones,
-            those of a mixture of data sets joined.
+        checkpoint: Weights; the classes of the dataset they were trained on are the default ones,
+            those of a mixture of datasets joined.
         device: By default the accelerator if there is one.
         allow_mismatch: Whether to go on with a checkpoint that does not fit the model.
 
@@ -138,7 +138,7 @@ class OpenVocabInferencer:
     @torch.no_grad()
     def __call__(
         self,
-        inputs: Picture | Sequence[Picture],
+        inputs: ImageInput | Sequence[ImageInput],
         classes: str | Sequence[str] | None = None,
         prompts: str | Sequence[str] | None = None,
         examples: Mapping[str, Any] | str | Path | None = None,
@@ -146,38 +146,38 @@ class OpenVocabInferencer:
         score_thr: float = 0.3,
         batch_size: int = 1,
     ) -> list[BaseDataElement]:
-        """The host's data samples, one per picture, on the CPU, with ``label_names``.
+        """The host's data samples, one per image, on the CPU, with ``label_names``.
 
         Args:
-            inputs: A picture file, a folder of them, a BGR array, or a list of such.
+            inputs: An image file, a folder of them, a BGR array, or a list of such.
             classes: Words to look for, or the name of a known vocabulary such as ``'lvis_v1'``. By
                 default the keys of ``examples`` or, without them, the checkpoint's own classes.
             prompts: Sentences around the words; None keeps the present ones.
-            examples: Pictures that stand for classes, ``{name: [picture, ...]}`` or a json file.
-            out_dir: Folder for the drawn pictures, PNG files; ``sample.drawn`` is their path.
-            score_thr: What scores lower is in no result and no picture.
-            batch_size: Pictures at once.
+            examples: Images that stand for classes, ``{name: [image, ...]}`` or a json file.
+            out_dir: Folder for the drawn images, PNG files; ``sample.drawn`` is their path.
+            score_thr: What scores lower is in no result and no image.
+            batch_size: Images at once.
 
         Raises:
-            FileNotFoundError, ValueError: Missing or unreadable pictures; bad words or examples.
+            FileNotFoundError, ValueError: Missing or unreadable images; bad words or examples.
         """
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size} must be at least 1')
-        pictures = list_pictures(inputs)
-        targets: Sequence[Path | None] = [None] * len(pictures)
+        images = list_images(inputs)
+        targets: Sequence[Path | None] = [None] * len(images)
         if out_dir is not None:
-            targets = output_names(pictures, Path(out_dir))
+            targets = output_names(images, Path(out_dir))
         with self._host():
             names = self.set_classes(classes, prompts, examples)
             results: list[BaseDataElement] = []
-            for start in range(0, len(pictures), batch_size):
+            for start in range(0, len(images), batch_size):
                 batch = slice(start, start + batch_size)
-                images = [read_picture(picture) for picture in pictures[batch]]
-                samples = self._predict(images, pictures[batch])
-                for image, sample, target in zip(images, samples, targets[batch], strict=True):
+                arrays = [read_image(image) for image in images[batch]]
+                samples = self._predict(arrays, images[batch])
+                for array, sample, target in zip(arrays, samples, targets[batch], strict=True):
                     results.append(self.task.finish(sample.cpu(), names, score_thr))
                     if target is not None:
-                        self.draw(image, results[-1], target)
+                        self.draw(array, results[-1], target)
         return results
 
     def set_classes(
@@ -194,7 +194,7 @@ class OpenVocabInferencer:
         return names
 
     def draw(self, image: np.ndarray, sample: BaseDataElement, target: Path) -> None:
-        """Draws a result on its BGR picture and writes it to ``target``."""
+        """Draws a result on its BGR image and writes it to ``target``."""
         with atomic_file(target, keep_suffix=True) as partial:
             self.visualizer.add_datasample(
                 target.stem,
@@ -207,19 +207,19 @@ class OpenVocabInferencer:
         sample.set_metainfo(dict(drawn=str(target)))
 
     def _predict(
-        self, images: Sequence[np.ndarray], pictures: Sequence[Path | np.ndarray]
+        self, arrays: Sequence[np.ndarray], images: Sequence[Path | np.ndarray]
     ) -> list[BaseDataElement]:
-        data = [self.pipeline(dict(img=image, img_id=i)) for i, image in enumerate(images)]
+        data = [self.pipeline(dict(img=array, img_id=i)) for i, array in enumerate(arrays)]
         samples = []
         for _, batch in groupby(data, lambda row: self.task.pads or row['inputs'].shape):
             samples += self.model.test_step(pseudo_collate(list(batch)))
-        for sample, picture in zip(samples, pictures, strict=True):
-            path = str(picture) if isinstance(picture, Path) else None
+        for sample, image in zip(samples, images, strict=True):
+            path = str(image) if isinstance(image, Path) else None
             sample.set_metainfo(dict(img_path=path))
         return samples
 
     def _pipeline(self) -> list[dict]:
-        """The config's test pipeline, for pictures in memory and without annotations."""
+        """The config's test pipeline, for images in memory and without annotations."""
         if not self.config.get('test_dataloader'):
             raise ValueError('the config has no test_dataloader, whose pipeline is used')
         dataset = self.config.test_dataloader.dataset

@@ -106,7 +106,7 @@ class VideoSearcher:
     def identity(self) -> dict[str, Any]:
         """What tells this model's vectors from another's, as json gives it back.
 
-        ``model`` is what no weight shows: the activation, a head that does not normalise frames.
+        ``model`` is what no weight shows: the activation, a head that does not normalize frames.
         """
         settings, pixels = self.config.model, self.model.data_preprocessor
         head = dict(settings.get('sim_head') or {}, type=type(self.model.sim_head).__name__)
@@ -125,14 +125,14 @@ class VideoSearcher:
 
     @torch.no_grad()
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """L2-normalised vectors (N, D) of sentences."""
+        """L2-normalized vectors (N, D) of sentences."""
         return nn.functional.normalize(self.model.encode_texts(list(texts)).float(), dim=-1)
 
     @torch.no_grad()
     def videos(
         self, paths: Sequence[str], *, batch: int = 16, workers: int = 0, strict: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """L2-normalised vectors (N, D) of videos, and how many frames each was made of (N,).
+        """L2-normalized vectors (N, D) of videos, and how many frames each was made of (N,).
 
         Args:
             paths: Files.

@@ -4,7 +4,7 @@
         --shards 'data/cc3m/{00000..00331}.tar' --out data/cc3m_glip_c
 
 Shards are WebDataset's: key.jpg and key.txt. For each, --out gets one ODVG file of the same name;
-the pictures stay where they are, and ``mmclip.GroundingShards`` reads both. Kept are boxes with a
+the images stay where they are, and ``mmclip.GroundingShards`` reads both. Kept are boxes with a
 score above --min-score, and pairs that have one (GLIP: 0.5; 24 M pairs gave 78 M boxes).
 
 Noun phrases come from NLTK's tagger if it is here with its data,
@@ -58,7 +58,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help='nltk, word_list, a vocabulary of the package, a text file of words, or auto',
     )
     add('--batch-size', type=int, default=8, help='pairs at once; part of what makes the bytes')
-    add('--workers', type=int, default=2, help='threads that prepare pictures')
+    add('--workers', type=int, default=2, help='threads that prepare images')
     add('--threads', type=int, default=1, help="torch's on a CPU; one, so that bytes never differ")
     add('--device', help='default: the GPU of this process, if any')
     add(
@@ -81,7 +81,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def summary(counts: Counts, processes: int, price: float | None) -> str:
     """What was found, at which rate, and what a million pairs take."""
     lines = [
-        f'pairs     {counts.pairs}, {counts.labelled} with boxes, {counts.boxes} boxes; '
+        f'pairs     {counts.pairs}, {counts.labeled} with boxes, {counts.boxes} boxes; '
         f'{counts.without_phrase} without a phrase, {counts.broken} broken'
     ]
     if counts.pairs and counts.seconds:
@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
     def report(shard: str, counts: Counts) -> None:
         rate = counts.pairs / max(counts.seconds, 1e-9)
         print(
-            f'process {place[0]}: {Path(shard).name}: {counts.pairs} pairs, {counts.labelled} with '
+            f'process {place[0]}: {Path(shard).name}: {counts.pairs} pairs, {counts.labeled} with '
             f'boxes, {rate:.1f} pairs/s',
             flush=True,
         )
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     total = label_shards(options.out, shards, teacher, find, place=place, report=report, **settings)
     print(summary(total, place[1], options.price))
     left = len(missing_shards(options.out, shards))
-    print(f'{options.out}: {len(shards) - left} of {len(shards)} shards are labelled')
+    print(f'{options.out}: {len(shards) - left} of {len(shards)} shards are labeled')
     if total.damaged:
         sys.exit(f'pseudo_label: {total.damaged} shards are damaged, see above')
 

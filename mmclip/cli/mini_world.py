@@ -23,7 +23,7 @@ def main() -> None:
         '--scale',
         type=float,
         default=1.0,
-        help='share of the pictures to make, 1 is the full world',
+        help='share of the images to make, 1 is the full world',
     )
     parser.add_argument('--processes', type=int, default=2, help='parts made at the same time')
     parser.add_argument('--verify', action='store_true', help='check the sums and make nothing')

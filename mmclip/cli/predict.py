@@ -1,6 +1,6 @@
-"""Draws any words on any pictures.
+"""Draws any words on any images.
 
-    python tools/demo.py picture.png vild/vild_text_r18_mini.py work_dirs/demo/iter_1200.pth \
+    python tools/demo.py image.png vild/vild_text_r18_mini.py work_dirs/demo/iter_1200.pth \
         --classes 'striped red star, blue ring'
 """
 
@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement
 
 from mmclip import user_errors
 from mmclip.apis import OpenVocabInferencer
-from mmclip.apis.images import read_picture
+from mmclip.apis.images import read_image
 from mmclip.datasets.segmentation import label_list
 from mmclip.io.atomic import write_image
 from mmclip.text.class_names import class_names, known_vocabularies
@@ -25,7 +25,7 @@ from mmclip.visualization.word_masks import words_in
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('pictures', nargs='+', help='picture files or folders of them')
+    parser.add_argument('images', nargs='+', help='image files or folders of them')
     parser.add_argument('config', help="a config file, or the name of one of mmclip's")
     parser.add_argument('checkpoint', help='weights that belong to the config')
     parser.add_argument(
@@ -38,10 +38,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--examples',
         nargs='+',
-        metavar='NAME=PICTURE,...',
-        help='pictures that stand for classes, or one json file of such lists',
+        metavar='NAME=IMAGE,...',
+        help='images that stand for classes, or one json file of such lists',
     )
-    parser.add_argument('--out-dir', default='work_dirs/pictures', help='folder for PNG files')
+    parser.add_argument('--out-dir', default='work_dirs/images', help='folder for PNG files')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score that is drawn')
     parser.add_argument(
         '--bg-thresh',
@@ -51,7 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--groups',
         action='store_true',
-        help='GroupViT: also a picture NAME_groups.png of its groups',
+        help='GroupViT: also an image NAME_groups.png of its groups',
     )
     parser.add_argument('--device', help="'cpu', 'cuda:1', ...; by default the accelerator")
     parser.add_argument(
@@ -59,9 +59,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='go on with a checkpoint that lacks weights of the model or has others',
     )
-    parser.add_argument('--batch-size', type=int, default=1, help='pictures at once')
-    parser.add_argument('--montage', metavar='FILE', help='all drawn pictures as one')
-    parser.add_argument('--columns', type=int, default=3, help='pictures per row of the montage')
+    parser.add_argument('--batch-size', type=int, default=1, help='images at once')
+    parser.add_argument('--montage', metavar='FILE', help='all drawn images as one')
+    parser.add_argument('--columns', type=int, default=3, help='images per row of the montage')
     return parser.parse_args(argv)
 
 
@@ -75,17 +75,17 @@ def read_classes(text: str | None) -> str | list[str] | None:
 
 
 def read_examples(entries: list[str] | None) -> dict[str, list[str]] | str | None:
-    """A json file, or pictures per name."""
+    """A json file, or images per name."""
     if not entries:
         return None
     if len(entries) == 1 and '=' not in entries[0]:
         return entries[0]
     examples = {}
     for entry in entries:
-        name, equals, pictures = entry.partition('=')
-        if not equals or not name or not pictures:
-            raise ValueError(f'--examples {entry!r} must be NAME=PICTURE,... or one json file')
-        examples[name] = pictures.split(',')
+        name, equals, images = entry.partition('=')
+        if not equals or not name or not images:
+            raise ValueError(f'--examples {entry!r} must be NAME=IMAGE,... or one json file')
+        examples[name] = images.split(',')
     return examples
 
 
@@ -100,7 +100,7 @@ def found_in(sample: BaseDataElement) -> list[str]:
 
 
 def set_grouping(model: Any, words: Sequence[str], args: argparse.Namespace) -> None:
-    """Background threshold, and whole pictures where groups are asked for."""
+    """Background threshold, and whole images where groups are asked for."""
     test_cfg = getattr(model, 'test_cfg', {})
     if (args.groups or args.bg_thresh is not None) and 'bg_thresh' not in test_cfg:
         raise ValueError('--bg-thresh and --groups are for GroupViT; this model has no groups')
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> None:
     words = class_names(classes) if classes is not None else detect.default_classes
     set_grouping(detect.model, words, args)
     results = detect(
-        args.pictures,
+        args.images,
         classes=classes,
         prompts=args.prompts,
         examples=examples,
@@ -140,11 +140,11 @@ def run(args: argparse.Namespace) -> None:
         if args.groups:
             drawn = Path(sample.drawn)
             target = drawn.with_name(f'{drawn.stem}_groups.png')
-            draw_groups(read_picture(Path(sample.img_path)), sample, target)
+            draw_groups(read_image(Path(sample.img_path)), sample, target)
             print(f'{target}: its groups')
     if args.montage:
         target = Path(args.montage)
-        drawn = [read_picture(Path(sample.drawn)) for sample in results]
+        drawn = [read_image(Path(sample.drawn)) for sample in results]
         write_image(target, montage(drawn, columns=args.columns))
         print(f'{target}: all of them')
 

@@ -10,7 +10,7 @@ Boxes come from a detector whose region proposal network knows base classes only
 or from a file (--boxes): LVIS/COCO annotations or a list of COCO results (.json), or .npz /
 .safetensors with image_ids (n,), offsets (n + 1,), boxes (R, 4) xyxy and scores (R,).
 
-Each picture's best --max-regions boxes are cut out at 1x and 1.5x and go through the image tower of
+Each image's best --max-regions boxes are cut out at 1x and 1.5x and go through the image tower of
 the teacher. Run the command in as many processes as you like (torchrun, srun, a Slurm array): shard
 i belongs to process i mod all. A killed run goes on where it stopped. The bytes of the store depend
 neither on the number of processes nor on interruptions. --dry-run prints how long and how large.
@@ -32,8 +32,8 @@ from mmclip.models.vild.crops import CropRule, encode_crops
 from mmclip.models.vild.region_boxes import DetectorBoxes, FileBoxes
 from mmclip.offline.precompute_regions import (
     BYTES_PER_REGION,
-    pictures_hash,
-    pictures_of,
+    images_hash,
+    images_of,
     precompute,
     prepared,
     teacher_meta,
@@ -46,14 +46,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add('--ann', required=True, help='LVIS or COCO annotation file: which pictures')
-    add('--images', required=True, help='folder of the pictures')
+    add('--ann', required=True, help='LVIS or COCO annotation file: which images')
+    add('--images', required=True, help='folder of the images')
     add('--out', required=True, type=Path, help='folder of the store')
     add('--model', required=True, help='the teacher: open_clip name or mini_clip')
     add('--pretrained', required=True, help='open_clip tag, file, folder or mini_clip')
     source = parser.add_argument_group('boxes: a file, or a detector')
     source.add_argument('--boxes', help='file of boxes')
-    source.add_argument('--allow-empty', action='store_true', help='pictures may lack in --boxes')
+    source.add_argument('--allow-empty', action='store_true', help='images may lack in --boxes')
     source.add_argument('--config', help="config of a detector, a file or a name of mmclip's")
     source.add_argument('--checkpoint', help='its weights')
     source.add_argument(
@@ -62,7 +62,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help='go on with a checkpoint that lacks weights of the model or has others',
     )
     source.add_argument('--output', choices=('auto', 'rpn', 'detections'), default='auto')
-    add('--max-regions', type=int, default=300, help='per picture, the best scored')
+    add('--max-regions', type=int, default=300, help='per image, the best scored')
     add('--min-size', type=float, default=0, help='pixels that both sides must exceed')
     rule = parser.add_argument_group('crop rule')
     rule.add_argument('--resize', choices=('short_side', 'warp'), help="default: the teacher's")
@@ -71,7 +71,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     rule.add_argument('--scales', type=float, nargs='+', default=(1.0, 1.5))
     add('--images-per-shard', type=int, default=200)
     add('--batch-size', type=int, default=128, help='regions at once; part of the fingerprint')
-    add('--workers', type=int, default=2, help='processes that read and crop pictures')
+    add('--workers', type=int, default=2, help='processes that read and crop images')
     add('--threads', type=int, default=1, help="torch's on a CPU; one, so that bytes never differ")
     add(
         '--precision', choices=('fp32', 'fp16', 'bf16'), default='fp32', help="of the teacher's run"
@@ -111,12 +111,12 @@ def _time(seconds: float) -> str:
     return f'{seconds / 60:.1f} min' if seconds < 5400 else f'{seconds / 3600:.1f} h'
 
 
-def dry_run(options, pictures, boxes, clip, rule, encoder, place) -> None:
-    """Measure some pictures, print what all of them will take."""
-    ids = [picture.image_id for picture in pictures]
+def dry_run(options, images, boxes, clip, rule, encoder, place) -> None:
+    """Measure some images, print what all of them will take."""
+    ids = [image.image_id for image in images]
     regions = boxes.count(ids)
-    step = max(1, len(pictures) // 4)
-    sample = pictures[::step][:4]
+    step = max(1, len(images) // 4)
+    sample = images[::step][:4]
     measured, spent = 0, 0.0
     for index in range(len(sample)):
         started = time.perf_counter()
@@ -128,7 +128,7 @@ def dry_run(options, pictures, boxes, clip, rule, encoder, place) -> None:
             spent += time.perf_counter() - started
     size = regions * (BYTES_PER_REGION + 2 * encoder.embed_dim)
     most = '' if isinstance(boxes, FileBoxes) else 'at most '
-    print(f'pictures  {len(pictures)}')
+    print(f'images  {len(images)}')
     print(f'regions   {most}{regions}, {most}{regions * len(rule.scales)} crops')
     print(f'size      {most}{_size(size)} in {options.shards} shards')
     if measured:
@@ -147,8 +147,8 @@ def main(arguments: list[str] | None = None) -> None:
     if device == 'cpu':
         torch.set_num_threads(options.threads)
     torch.backends.cudnn.deterministic = True
-    pictures = pictures_of(options.ann, options.images)
-    ids = [picture.image_id for picture in pictures]
+    images = images_of(options.ann, options.images)
+    ids = [image.image_id for image in images]
     boxes = _box_source(options, device)
     boxes.check_images(ids)
     encoder = CLIPTextEncoder(model=options.model, pretrained=options.pretrained)
@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
         border=options.border,
         average=options.average,
     )
-    options.shards = -(-len(pictures) // options.images_per_shard)
+    options.shards = -(-len(images) // options.images_per_shard)
     meta = dict(
         teacher=teacher_meta(encoder),
         crop_rule=rule.to_dict(),
@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
             'max_regions': options.max_regions,
             'min_size': options.min_size,
         },
-        images=dict(count=len(pictures), hash=pictures_hash(pictures)),
+        images=dict(count=len(images), hash=images_hash(images)),
         images_per_shard=options.images_per_shard,
         shards=options.shards,
         embed_dim=encoder.embed_dim,
@@ -180,17 +180,17 @@ def main(arguments: list[str] | None = None) -> None:
     dtype = dict(fp32=torch.float32, fp16=torch.float16, bf16=torch.bfloat16)[options.precision]
     clip = encoder.clip.to(device, dtype).eval()
     if options.dry_run:
-        dry_run(options, pictures, boxes, clip, rule, encoder, place)
+        dry_run(options, images, boxes, clip, rule, encoder, place)
         return
     meta = write_meta(options.out, meta)
     mine = [n for n in missing_shards(options.out, meta) if n % place[1] == place[0]]
     per_shard = options.images_per_shard
-    waiting = sum(len(pictures[n * per_shard : (n + 1) * per_shard]) for n in mine)
+    waiting = sum(len(images[n * per_shard : (n + 1) * per_shard]) for n in mine)
     columns = (
         TextColumn('process {task.fields[rank]}'),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn('pictures  {task.fields[rate]:.0f} regions/s  {task.fields[size]}  left'),
+        TextColumn('images  {task.fields[rate]:.0f} regions/s  {task.fields[size]}  left'),
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
@@ -208,13 +208,13 @@ def main(arguments: list[str] | None = None) -> None:
                 passed = time.perf_counter() - started
                 left = passed / task.completed * (task.total - task.completed)
                 console.print(
-                    f'process {place[0]}: {task.completed:.0f} of {task.total:.0f} pictures, '
+                    f'process {place[0]}: {task.completed:.0f} of {task.total:.0f} images, '
                     f'{rate:.0f} regions/s, {_size(written)}, {left / 60:.1f} min left'
                 )
 
         precompute(
             options.out,
-            pictures,
+            images,
             boxes,
             clip,
             rule,
@@ -226,7 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     if write_index(options.out, meta):
         store = RegionStore(options.out)
-        console.print(f'{options.out}: {len(store)} pictures, fingerprint {meta["fingerprint"]}')
+        console.print(f'{options.out}: {len(store)} images, fingerprint {meta["fingerprint"]}')
     else:
         left = len(missing_shards(options.out, meta))
         console.print(f'{options.out}: {left} of {options.shards} shards are still to be made')

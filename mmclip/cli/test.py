@@ -44,11 +44,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
     parser.add_argument(
         '--show-dir',
-        help="write pictures of the predictions to this folder (a relative one is the host's to "
+        help="write images of the predictions to this folder (a relative one is the host's to "
         'place: mmdet puts it below WORK_DIR/<time>)',
     )
     parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds that --show shows a picture'
+        '--wait-time', type=float, default=2, help='seconds that --show shows an image'
     )
     parser.add_argument(
         '--tta', action='store_true', help="test-time augmentation by the config's tta_* settings"
@@ -80,7 +80,7 @@ def draw(cfg: Config, args: argparse.Namespace) -> None:
     hook['show'] = args.show
     if args.show and ('wait_time' in known or 'kwargs' in known):
         hook['wait_time'] = args.wait_time
-    if scope != 'mmdet' and 'interval' in known:  # mmdet's hook draws every tested picture
+    if scope != 'mmdet' and 'interval' in known:  # mmdet's hook draws every tested image
         hook['interval'] = 1
     if args.show_dir:
         place = next((name for name in ('test_out_dir', 'out_dir') if name in known), None)

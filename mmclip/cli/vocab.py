@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
         '--prompts', nargs='+', default=['single'],
         help=f'one of {", ".join(PROMPT_SETS)}, or templates of your own with {{}}',
     )  # fmt: skip
-    parser.add_argument('--examples', help='json file: name -> example pictures')
+    parser.add_argument('--examples', help='json file: name -> example images')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--from-array', help='.npy, .safetensors or torch file with (K, D) rows')
     parser.add_argument('--key', help='which tensor of --from-array, if it holds several')

@@ -22,7 +22,7 @@ TIMM_DENSE = ('tokens',)
 class OpenCLIPBackbone(BaseModule):
     """The image tower of any open_clip model, for images of any size.
 
-    Building it reads no weights; they are loaded when the model is initialised (``init_weights``),
+    Building it reads no weights; they are loaded when the model is initialized (``init_weights``),
     or come with a checkpoint.
 
     Args:
@@ -47,7 +47,7 @@ class OpenCLIPBackbone(BaseModule):
         norm_eval: Batch norms alone stay in eval mode.
 
     Shapes:
-        (B, 3, H, W), normalised with the CLIP's mean and std -> tuple of (B, C_l, h_l, w_l), the
+        (B, 3, H, W), normalized with the CLIP's mean and std -> tuple of (B, C_l, h_l, w_l), the
         dense one (B, D, h, w), raw.
 
     Raises:

@@ -188,7 +188,7 @@ def encode_causal(tower: CausalTower, groups: Sequence[torch.Tensor]) -> list[to
         groups: Token ids (N_g, T) per group, e.g. one group per template.
 
     Returns:
-        (N_g, D) features per group, not normalised; equal to the tower's own up to rounding.
+        (N_g, D) features per group, not normalized; equal to the tower's own up to rounding.
     """
     device = tower.positional_embedding.device
     groups = [ids.to(device) for ids in groups]
@@ -220,7 +220,7 @@ def _packs(jobs: Sequence[_Job], tokens: int) -> Iterator[list[_Job]]:
 
 
 def encode_tokens(clip: nn.Module, ids: torch.Tensor) -> torch.Tensor:
-    """Features of token ids with gradients, not normalised; a causal tower skips the padding.
+    """Features of token ids with gradients, not normalized; a causal tower skips the padding.
 
     Ids on the CPU go to the tower; so the longest text is known without waiting for an accelerator.
 

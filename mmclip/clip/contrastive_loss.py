@@ -61,7 +61,7 @@ def warn_of_lone_sample() -> None:
 def contrastive_loss(
     image_features: torch.Tensor, text_features: torch.Tensor, logit_scale: torch.Tensor
 ) -> torch.Tensor:
-    r"""Symmetric InfoNCE: each picture finds its text among all texts, and the other way round.
+    r"""Symmetric InfoNCE: each image finds its text among all texts, and the other way round.
 
     .. math:: L = \tfrac{1}{2} \big[ CE(s I T^\top, diag) + CE(s T I^\top, diag) \big]
 
@@ -70,7 +70,7 @@ def contrastive_loss(
     batch, and so are the gradients once they are averaged over processes, as DDP does.
 
     Args:
-        image_features, text_features: L2-normalised; row i of one belongs to row i of the other.
+        image_features, text_features: L2-normalized; row i of one belongs to row i of the other.
         logit_scale: Multiplies the cosines (the exponential of what CLIP stores).
 
     Shapes:

@@ -94,7 +94,7 @@ def vit_tokens(
 
     Args:
         tower: The tower.
-        images: Normalised pictures.
+        images: Normalized images.
         keep: Numbers that are wanted; nothing else is held, no further block is run. All if None.
         position_mode: A key of ``POSITION_RESIZE``.
 
@@ -165,7 +165,7 @@ def resnet_stages(
 
     Args:
         tower: The tower.
-        images: Normalised pictures, (B, 3, H, W).
+        images: Normalized images, (B, 3, H, W).
         keep: Numbers that are wanted.
     """
     stages = (tower.stem, tower.layer1, tower.layer2, tower.layer3, tower.layer4)

@@ -291,7 +291,7 @@ def clip_tokenizer(model: str | dict) -> Callable[[list[str]], torch.Tensor]:
 def clip_preprocess(model: str | dict, pretrained: str | None = None) -> dict:
     """A model's image transform: ``size`` in pixels, ``mean``, ``std`` (in 0-1), ``resize_mode``.
 
-    ``resize_mode`` is ``'shortest'`` (short side, then centre crop) or ``'squash'`` (SigLIP);
+    ``resize_mode`` is ``'shortest'`` (short side, then center crop) or ``'squash'`` (SigLIP);
     ``interpolation`` is ``'bicubic'`` or ``'bilinear'``. A folder's ``open_clip_config.json``
     counts.
     """

@@ -125,7 +125,7 @@ class CLIPTextEncoder(BaseModule):
         ]
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
-        """L2-normalised embeddings (N, D), float32, of sentences."""
+        """L2-normalized embeddings (N, D), float32, of sentences."""
         if not texts:
             return torch.empty(0, self.embed_dim)
         return F.normalize(self.encode_tokens([self.tokenize(texts)])[0].float(), dim=-1)
@@ -133,9 +133,9 @@ class CLIPTextEncoder(BaseModule):
     def encode_names(
         self, names: Sequence[str], prompts: str | Sequence[str] = 'single'
     ) -> torch.Tensor:
-        """L2-normalised embeddings (K, D), float32, of class names.
+        """L2-normalized embeddings (K, D), float32, of class names.
 
-        Each sentence is normalised, the mean over a name's sentences is normalised again (as in
+        Each sentence is normalized, the mean over a name's sentences is normalized again (as in
         OpenAI's ImageNet notebook; averaging first gives other numbers).
 
         Args:
@@ -149,8 +149,8 @@ class CLIPTextEncoder(BaseModule):
         features = torch.stack(self.encode_tokens(groups)).float()  # (P, K, D)
         return average_prompts(features.transpose(0, 1))
 
-    def picture_transform(self) -> Callable[[Image.Image], torch.Tensor]:
-        """The model's own transform of a PIL image to (3, S, S), normalised."""
+    def image_transform(self) -> Callable[[Image.Image], torch.Tensor]:
+        """The model's own transform of a PIL image to (3, S, S), normalized."""
         settings = clip_preprocess(self.model, self.pretrained)
         return image_transform(
             settings['size'],
@@ -162,15 +162,13 @@ class CLIPTextEncoder(BaseModule):
         )
 
     @torch.no_grad()
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """L2-normalised embeddings (N, D), float32, of PIL images by the image tower."""
-        transform = self.picture_transform()
+    def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """L2-normalized embeddings (N, D), float32, of PIL images by the image tower."""
+        transform = self.image_transform()
         device = next(self.clip.parameters()).device
         features = [
-            self.clip.encode_image(
-                torch.stack(list(map(transform, pictures[i : i + 64]))).to(device)
-            )
-            for i in range(0, len(pictures), 64)
+            self.clip.encode_image(torch.stack(list(map(transform, images[i : i + 64]))).to(device))
+            for i in range(0, len(images), 64)
         ]
         if not features:
             return torch.empty(0, self.embed_dim)
@@ -197,5 +195,5 @@ def _shared_clip(model: str, pretrained: str | None) -> nn.Module:
 
 
 def average_prompts(features: torch.Tensor) -> torch.Tensor:
-    """(K, P, D) raw features of P sentences per name -> (K, D) normalise, average, normalise."""
+    """(K, P, D) raw features of P sentences per name -> (K, D) normalize, average, normalize."""
     return F.normalize(F.normalize(features, dim=-1).mean(1), dim=-1)

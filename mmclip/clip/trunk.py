@@ -43,7 +43,7 @@ class CLIPTrunk(BaseModule):
 
     That is one of CLIP's own ResNets or any timm model with stages.
 
-    Building one reads no weights; they come from the CLIP when the model is initialised.
+    Building one reads no weights; they come from the CLIP when the model is initialized.
 
     Args:
         model: As :func:`mmclip.clip.loading.clip_config`, e.g. ``'mini_clip'``.

@@ -72,7 +72,7 @@ def read_annotation_file(path: str | Path, *, masks: str = 'lists') -> dict:
     if not path.is_file():
         raise FileNotFoundError(
             f'ann_file={str(path)!r} does not exist. MiniWorld is made by '
-            '`python tools/make_mini_world.py --out data/mini_world`; for other data sets see '
+            '`python tools/make_mini_world.py --out data/mini_world`; for other datasets see '
             'docs/en/datasets.md'
         )
     with _collector_paused():

@@ -1,4 +1,4 @@
-"""What a data set does about pictures that are missing or broken."""
+"""What a dataset does about images that are missing or broken."""
 
 import os
 from collections import Counter
@@ -10,9 +10,9 @@ from mmclip.io.image import decode_image
 
 
 class SkipsBadImages:
-    """Part of a data set whose samples name ``img_path``.
+    """Part of a dataset whose samples name ``img_path``.
 
-    A bad picture stops testing with its name; with ``skip_bad_images`` training takes another
+    A bad image stops testing with its name; with ``skip_bad_images`` training takes another
     sample instead (at most ``max_refetch`` times in a row) and counts it.
     """
 

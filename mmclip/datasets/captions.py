@@ -1,4 +1,4 @@
-"""Picture-text pairs that stream from WebDataset shards."""
+"""Image-text pairs that stream from WebDataset shards."""
 
 import os
 import random
@@ -24,17 +24,17 @@ BROKEN_IN_A_ROW = 1000
 
 @DATASETS.register_module()
 class CaptionShards(Dataset):
-    """Pictures with captions from tar files in WebDataset's layout (``key.jpg``, ``key.txt``).
+    """Images with captions from tar files in WebDataset's layout (``key.jpg``, ``key.txt``).
 
     The shards are shuffled anew in each epoch, split among processes and then among workers, read
     one after the other, and the samples go through a shuffle buffer. A worker that comes to the
     end of its shards starts over in a new order, so an epoch has the length that is asked for.
 
-    MMEngine's Runner wants a length and a sampler, which an iterable data set has not. So this one
+    MMEngine's Runner wants a length and a sampler, which an iterable dataset has not. So this one
     answers ``dataset[place]`` with the **next** sample of its stream, and ``mmclip.ShardSampler``
     counts; batch size, number of workers, epochs and seeds are set where they always are. The order
     of the samples depends on the seed, the epoch, the number of processes and of workers. Asked by
-    plain indices, as in data sets that join several, it takes seed and epoch from
+    plain indices, as in datasets that join several, it takes seed and epoch from
     ``mmclip.ExactResumeHook``.
 
     Args:
@@ -42,7 +42,7 @@ class CaptionShards(Dataset):
         epoch_size: Samples per epoch over all processes.
         pipeline: Transforms; they get ``img`` (a Pillow image), ``text``, ``img_path`` (its name).
         shuffle: Samples in the shuffle buffer of each worker, 0 for none.
-        image_keys: Endings of pictures, the first that a sample has is taken.
+        image_keys: Endings of images, the first that a sample has is taken.
         text_key: Ending of the caption.
 
     Raises:
@@ -121,7 +121,7 @@ class CaptionShards(Dataset):
             sample = next(self._stream)
             try:
                 return self._decode(sample)
-            except Exception as error:  # whatever a damaged picture makes its decoder raise
+            except Exception as error:  # whatever a damaged image makes its decoder raise
                 self._count_broken(error, f'{sample["__url__"]}: {sample["__key__"]}')
         raise ValueError(f'shards: {BROKEN_IN_A_ROW} samples in a row cannot be read, see the log')
 
@@ -130,12 +130,12 @@ class CaptionShards(Dataset):
         if key is None or self.text_key not in sample:
             raise ValueError(f'needs one of {self.image_keys} and {self.text_key!r}')
         name = f'{sample["__url__"]}/{sample["__key__"]}.{key}'
-        picture = open_image(sample[key], name=name)
+        image = open_image(sample[key], name=name)
         text = sample[self.text_key].decode().strip()
         if not text:
             raise ValueError('its text is empty')
-        shape = (picture.height, picture.width)
-        return dict(img=picture, text=text, img_path=name, img_shape=shape, ori_shape=shape)
+        shape = (image.height, image.width)
+        return dict(img=image, text=text, img_path=name, img_shape=shape, ori_shape=shape)
 
     def _count_broken(self, error: Exception, where: str = '') -> bool:
         """Count what cannot be read; say so at the 1st, 2nd, 4th, 8th ... time, of shards once."""

@@ -1,4 +1,4 @@
-"""Pictures with one class each: lists, folders and CIFAR."""
+"""Images with one class each: lists, folders and CIFAR."""
 
 import csv
 import difflib
@@ -14,8 +14,8 @@ from mmclip.io.parsing import DamagedFile, is_digits, parsing
 from mmclip.registry import DATASETS
 from mmclip.text.class_names import class_names, names_of_json
 
-_PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
-_HELP = 'docs/en/datasets.md says where each data set comes from'
+_IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
+_HELP = 'docs/en/datasets.md says where each dataset comes from'
 _MINI = '`python tools/make_mini_world.py --out data/mini_world` makes MiniWorld'
 
 
@@ -40,7 +40,7 @@ def read_class_names(classes: str | Sequence[str], root: str = '') -> tuple[str,
 
 @DATASETS.register_module()
 class ClassificationList(BaseDataset):
-    """Pictures and classes named in a list.
+    """Images and classes named in a list.
 
     The list is a csv file with a head ``file,name`` and perhaps ``split`` (MiniWorld's format), or
     a text file with a path and a class number per line (as ImageNet's ``val.txt``); paths may hold
@@ -52,7 +52,7 @@ class ClassificationList(BaseDataset):
             may be left out: the sorted names of the file.
         splits: Only rows of these splits, e.g. ``['base']``; all if None.
         data_root: Folder of the list.
-        data_prefix: ``img_path``: folder of the pictures below ``data_root``.
+        data_prefix: ``img_path``: folder of the images below ``data_root``.
         kwargs: As :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -93,7 +93,7 @@ class ClassificationList(BaseDataset):
             rows = [row for row in rows if row.get('split') in self.splits]
         if not rows:
             raise ValueError(
-                f'ann_file: {self.ann_file} has no picture'
+                f'ann_file: {self.ann_file} has no image'
                 + ('' if self.splits is None else f' of the splits {", ".join(self.splits)}')
             )
         folder = self.data_prefix['img_path']
@@ -148,7 +148,7 @@ class ClassificationList(BaseDataset):
 
 @DATASETS.register_module()
 class ImageFolder(BaseDataset):
-    """Pictures in one folder per class; labels follow the sorted names of the folders.
+    """Images in one folder per class; labels follow the sorted names of the folders.
 
     Args:
         data_root: Folder of the class folders, e.g. ``'data/imagenet/val'`` with 1000 WordNet ids.
@@ -158,7 +158,7 @@ class ImageFolder(BaseDataset):
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: other numbers of folders and names; no picture.
+        ValueError: other numbers of folders and names; no image.
     """
 
     def __init__(
@@ -186,10 +186,10 @@ class ImageFolder(BaseDataset):
             dict(img_path=str(path), gt_label=label)
             for label, folder in enumerate(folders)
             for path in sorted(folder.rglob('*'))
-            if path.suffix.lower() in _PICTURES
+            if path.suffix.lower() in _IMAGES
         ]
         if not rows:
-            raise ValueError(f'data_root: no picture ({" ".join(_PICTURES)}) below {root}')
+            raise ValueError(f'data_root: no image ({" ".join(_IMAGES)}) below {root}')
         for index, row in enumerate(rows):
             row['img_id'] = index
         return rows
@@ -203,8 +203,8 @@ class CIFAR(BaseDataset):
     Args:
         data_root: Folder that holds ``cifar-10-batches-py`` or ``cifar-100-python``.
         version: 10 or 100.
-        train: Whether the 50 000 training pictures, else the 10 000 test ones.
-        kwargs: As :class:`mmengine.dataset.BaseDataset`. The pipeline starts with the picture in
+        train: Whether the 50 000 training images, else the 10 000 test ones.
+        kwargs: As :class:`mmengine.dataset.BaseDataset`. The pipeline starts with the image in
             ``img``: no loading transform.
 
     Raises:
@@ -221,7 +221,7 @@ class CIFAR(BaseDataset):
         super().__init__(data_root=data_root, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Rows with ``index``, ``gt_label`` and ``img_id``; the pictures stay in one array."""
+        """Rows with ``index``, ``gt_label`` and ``img_id``; the images stay in one array."""
         from torchvision import datasets  # imports pickle readers: only for those who use it
 
         kind = getattr(datasets, f'CIFAR{self.version}')
@@ -233,15 +233,15 @@ class CIFAR(BaseDataset):
                 f'`python -c "from torchvision.datasets import CIFAR{self.version} as C; '
                 f"C('{self.data_root}', download=True)\"` brings it"
             ) from error
-        self._pictures = archive.data
+        self._images = archive.data
         return [
             dict(index=index, img_id=index, gt_label=int(label))
             for index, label in enumerate(archive.targets)
         ]
 
     def get_data_info(self, idx: int) -> dict:
-        """As the base class's, with the picture."""
+        """As the base class's, with the image."""
         info = super().get_data_info(idx)
-        info['img'] = Image.fromarray(self._pictures[info['index']])
+        info['img'] = Image.fromarray(self._images[info['index']])
         info['ori_shape'] = info['img'].size[::-1]
         return info

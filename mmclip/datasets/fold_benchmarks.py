@@ -13,7 +13,7 @@ FSS_RANGES = {'train': (0, 520), 'val': (520, 760), 'test': (760, 1000)}
 
 @dataclass(frozen=True)
 class Entry:
-    """One question: where is class ``class_id`` in this picture?"""
+    """One question: where is class ``class_id`` in this image?"""
 
     image: str
     mask: str
@@ -32,10 +32,10 @@ class Benchmark:
         entries: (root, lists, fold, part) -> questions.
         episodes: Questions of the test; None for every one once.
         draws: How the test's questions come about: ``'cycle'`` through the list, or ``'random'``:
-            a class, then a picture of it.
+            a class, then an image of it.
         void: Mask values that are ignored.
         counts: Known numbers of (training, test) questions of each fold, to check lists against.
-        threshold: Masks are grey pictures of one class, foreground from this value on.
+        threshold: Masks are gray images of one class, foreground from this value on.
     """
 
     classes: str
@@ -100,7 +100,7 @@ def _mini_world(root: Path, lists: Path, fold: int | None, part: str) -> list[En
 
 
 def _coco(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]:
-    """``{trn,val}/fold{i}.json``: class -> picture names, from ``tools/dataset_converters``."""
+    """``{trn,val}/fold{i}.json``: class -> image names, from ``tools/dataset_converters``."""
     kind = 'trn' if part == 'train' else 'val'
     path = _existing(lists / kind / f'fold{fold}.json')
     table = read_json(path, f'lists: {path}', kind=dict, distinct=True)
@@ -129,10 +129,10 @@ def _fss(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]:
 
 
 def _latin(class_id: int) -> int:
-    """MiniWorld: each fold tests all shapes, textures and colours, in compositions of its own."""
+    """MiniWorld: each fold tests all shapes, textures and colors, in compositions of its own."""
     shape, rest = divmod(class_id, 32)
-    texture, colour = divmod(rest, 8)
-    return (shape + texture + colour) % NUM_FOLDS
+    texture, color = divmod(rest, 8)
+    return (shape + texture + color) % NUM_FOLDS
 
 
 def _existing(path: Path) -> Path:

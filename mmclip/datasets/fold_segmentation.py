@@ -1,4 +1,4 @@
-"""PASCAL-5i, COCO-20i, FSS-1000 and MiniWorld's folds: where is this class in this picture?"""
+"""PASCAL-5i, COCO-20i, FSS-1000 and MiniWorld's folds: where is this class in this image?"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,17 +18,17 @@ SEED = 0  # of the official random draws
 
 @DATASETS.register_module()
 class FoldSegDataset(BaseSegDataset):
-    """One class per picture: its pixels are 1, everything else 0.
+    """One class per image: its pixels are 1, everything else 0.
 
     The words are the background's and those of all classes of the benchmark, so that a model keeps
     its list from training to testing; each sample carries ``class_id``, counted from 0 without the
     background. Training asks for the classes of the other folds, testing for the fold's own.
 
-    Source: LSeg's folds, that is HSNet's loaders. In training an unlabelled boundary counts as
-    background, in testing it is ignored. Official training batches hold two pictures of each class
+    Source: LSeg's folds, that is HSNet's loaders. In training an unlabeled boundary counts as
+    background, in testing it is ignored. Official training batches hold two images of each class
     drawn; here every sample is drawn alone. PASCAL-5i tests the fold's list repeated up to 1000
     questions, so that some count more; COCO-20i 1000 random draws of a class and one of its
-    pictures, by the official generator and seed.
+    images, by the official generator and seed.
 
     Args:
         benchmark: ``'pascal5i'``, ``'coco20i'``, ``'fss1000'`` or ``'mini_world'``.
@@ -36,15 +36,15 @@ class FoldSegDataset(BaseSegDataset):
         part: ``'train'``, ``'val'`` (FSS-1000, MiniWorld) or ``'test'``.
         words: ``'official'`` ('pottedplant'), ``'corrected'`` ('potted plant') or a list.
         background_word: Any word; the official one is 'others'.
-        lists: Folder of the lists of pictures, below ``data_root``.
-        balanced: Whether training draws a class first, then one of its pictures, as the official
+        lists: Folder of the lists of images, below ``data_root``.
+        balanced: Whether training draws a class first, then one of its images, as the official
             COCO-20i loader does; by default where the test draws so.
         data_root: Folder of the benchmark.
         kwargs: The host's.
 
     Raises:
         ValueError: unknown benchmark, fold, part or words; ``balanced`` where nothing is trained.
-        FileNotFoundError: pictures or lists are missing.
+        FileNotFoundError: images or lists are missing.
     """
 
     METAINFO: dict = {}
@@ -101,7 +101,7 @@ class FoldSegDataset(BaseSegDataset):
                 f'are not in part {self.part!r} of fold {self.fold}'
             )
         if not entries:
-            raise FileNotFoundError(f'data_root: no pictures for {self.part!r} in {root}')
+            raise FileNotFoundError(f'data_root: no images for {self.part!r} in {root}')
         self._check_count(len(entries))
         if self.part != 'train':
             entries = self._episodes(entries)
@@ -130,7 +130,7 @@ class FoldSegDataset(BaseSegDataset):
         missing = sorted(set(self.class_ids) - set(by_class))
         if missing:
             raise ValueError(
-                f'lists: no picture shows the classes {missing[:10]} of fold {self.fold}'
+                f'lists: no image shows the classes {missing[:10]} of fold {self.fold}'
             )
         generator = np.random.RandomState(SEED)  # the official code's global generator
         drawn = []

@@ -1,4 +1,4 @@
-"""Pictures with pseudo-labelled captions that stream from WebDataset shards."""
+"""Images with pseudo-labeled captions that stream from WebDataset shards."""
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from mmclip.registry import DATASETS
 from mmclip.text.captions import Caption
 
 FILES_KEPT = 4  # a shuffle buffer holds samples of a few shards at a time
-UNLABELLED_IN_A_ROW = 100_000
+UNLABELED_IN_A_ROW = 100_000
 CAPTIONS_KEPT = 1000
 
 
@@ -54,7 +54,7 @@ class CaptionStream:
 class GroundingShards(CaptionShards):
     """Samples of image-caption shards to which ``tools/pseudo_label.py`` found boxes.
 
-    The pictures stay in the shards; beside them lies one ODVG file per shard, whose records name
+    The images stay in the shards; beside them lies one ODVG file per shard, whose records name
     the sample by its shard and key (with the folders in it). Samples have ``img`` (BGR), ``text``,
     ``phrase_spans`` and ``instances`` as those of :class:`mmclip.ODVGDataset` have, so a pipeline
     starts with mmdet.LoadAnnotations. Samples without a record, or with too few boxes, are passed
@@ -66,7 +66,7 @@ class GroundingShards(CaptionShards):
     Args:
         labels: Folder of the ODVG files.
         min_score: Boxes must exceed it.
-        nms_iou: Non-maximum suppression over a picture's boxes; None for none.
+        nms_iou: Non-maximum suppression over an image's boxes; None for none.
         min_boxes: Samples with fewer are passed over.
         kwargs: See :class:`mmclip.CaptionShards`.
 
@@ -126,7 +126,7 @@ class GroundingShards(CaptionShards):
             record = self._record(sample)
             if record is None or len(self._phrases(record).boxes) < self.min_boxes:
                 passed += 1
-                if passed >= UNLABELLED_IN_A_ROW:
+                if passed >= UNLABELED_IN_A_ROW:
                     raise ValueError(
                         f'labels: {passed} samples in a row have less than {self.min_boxes} boxes '
                         f'above {self.min_score} in {self.labels}'

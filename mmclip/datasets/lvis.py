@@ -34,7 +34,7 @@ class OpenVocabLVISDataset(SkipsBadImages, BaseDetDataset):
     the file has been read, so not yet with ``lazy_init=True``.
 
     With ``return_classes=True`` each sample also names its ``unlabeled_classes``: novel classes of
-    which no box is left, so that a picture without a box of one may still show it.
+    which no box is left, so that an image without a box of one may still show it.
 
     Boxes smaller than a pixel, with a number that is not finite or outside their image are dropped,
     as are those with an ``area`` of 0 (as in mmdet), and one line says how many. An annotation

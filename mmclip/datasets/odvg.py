@@ -97,7 +97,7 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
         if not Path(self.ann_file).is_file() and self.backend_args is None:
             raise FileNotFoundError(
                 f'ann_file={self.ann_file!r} does not exist. MiniWorld is made by `python '
-                'tools/make_mini_world.py --out data/mini_world`; for other data sets see '
+                'tools/make_mini_world.py --out data/mini_world`; for other datasets see '
                 'docs/en/datasets.md'
             )
         names = self._class_names()

@@ -105,7 +105,7 @@ def clean_boxes(
     min_score: float = 0.0,
     nms_iou: float | None = None,
 ) -> None:
-    """Leave out bad, unsure and double boxes, and clip the others to the picture.
+    """Leave out bad, unsure and double boxes, and clip the others to the image.
 
     Args:
         found: Changed in place.

@@ -126,7 +126,7 @@ def read_sentence(line: str) -> tuple[str, list[tuple[list[int], str, list[str]]
 
 
 def read_entities(path: Path) -> tuple[tuple[int, int], dict[str, list[list[float]]]]:
-    """Height and width of a picture, and the boxes of each phrase id."""
+    """Height and width of an image, and the boxes of each phrase id."""
     with parsing(path):
         root = ElementTree.parse(path).getroot()
         size = int(root.findtext('size/height')), int(root.findtext('size/width'))

@@ -1,4 +1,4 @@
-"""Semantic segmentation with a list of words: any folder of pictures and index masks."""
+"""Semantic segmentation with a list of words: any folder of images and index masks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def label_list(classes: str | Sequence[str]) -> tuple[str, ...]:
 
 @DATASETS.register_module()
 class OpenVocabSegDataset(BaseSegDataset):
-    """Pictures and masks of class indices, with the words of the classes.
+    """Images and masks of class indices, with the words of the classes.
 
     The words only name the indices: value i of a mask is the i-th word (with ``reduce_zero_label``
     the one before; 0 is then ignored). Masks have 8 or 16 bits and are read by
@@ -58,7 +58,7 @@ class OpenVocabSegDataset(BaseSegDataset):
     Raises:
         ValueError: bad names; a split of a name that is not in the list; an ``ignore_index`` that
             is a class.
-        FileNotFoundError: no label file, or no pictures.
+        FileNotFoundError: no label file, or no images.
     """
 
     METAINFO: dict = {}

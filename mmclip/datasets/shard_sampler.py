@@ -25,10 +25,10 @@ class Place(NamedTuple):
 
 @DATA_SAMPLERS.register_module()
 class ShardSampler(Sampler):
-    """Asks a streaming data set for ``len(dataset)`` samples per epoch, shared by the processes.
+    """Asks a streaming dataset for ``len(dataset)`` samples per epoch, shared by the processes.
 
     Each process asks for the same number (rounded down), so no process waits for another at the end
-    of an epoch. The order of the samples is the data set's.
+    of an epoch. The order of the samples is the dataset's.
 
     Args:
         dataset: Only its length is used.
@@ -36,7 +36,7 @@ class ShardSampler(Sampler):
         endless: Go on with the next epoch for ever, for iteration-based loops.
 
     Raises:
-        ValueError: the data set is shorter than the number of processes.
+        ValueError: the dataset is shorter than the number of processes.
     """
 
     def __init__(self, dataset: Sized, *, seed: int | None = None, endless: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Videos with sentences, for retrieval: what the data sets share."""
+"""Videos with sentences, for retrieval: what the datasets share."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from mmclip.datasets.video_reader import VIDEO_ENDINGS
 from mmclip.io.parsing import DamagedFile, finite_numbers, parsing, texts
 
 HELP = (
-    'docs/en/datasets.md says where each data set comes from; `python tools/make_mini_world.py '
+    'docs/en/datasets.md says where each dataset comes from; `python tools/make_mini_world.py '
     '--out data/mini_world` makes MiniWorld'
 )
 
@@ -76,7 +76,7 @@ class VideoFolder:
 
 
 def read_list(path: str | os.PathLike, argument: str) -> str:
-    """The text of a file of a data set.
+    """The text of a file of a dataset.
 
     Raises:
         FileNotFoundError: no such file.
@@ -96,7 +96,7 @@ class TextVideoDataset(BaseDataset):
 
     Args:
         ann_file: Annotations, relative to ``data_root``.
-        video_list: Which videos count and in which order; the data set's own format, or None.
+        video_list: Which videos count and in which order; the dataset's own format, or None.
         expand: See above.
         max_texts: Sentences of a video that count, the first ones; None: all.
         missing: ``'error'``: a video of the list without a file is an error; ``'drop'``: it is left
@@ -144,7 +144,7 @@ class TextVideoDataset(BaseDataset):
         )
 
     def read_clips(self) -> Iterable[Clip]:
-        """What the files say; each data set's own."""
+        """What the files say; each dataset's own."""
         raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:

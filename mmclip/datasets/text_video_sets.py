@@ -1,4 +1,4 @@
-"""The text-video data sets of CLIP4Clip in their own formats, and a plain one for one's own."""
+"""The text-video datasets of CLIP4Clip in their own formats, and a plain one for one's own."""
 
 import csv
 import math

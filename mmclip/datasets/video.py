@@ -15,7 +15,7 @@ from mmclip.registry import DATASETS
 from mmclip.text.class_names import class_names, names_of_json
 
 _HELP = (
-    'docs/en/datasets.md says where each data set comes from; `python '
+    'docs/en/datasets.md says where each dataset comes from; `python '
     'tools/make_mini_world.py --out data/mini_world` makes MiniWorld'
 )
 
@@ -83,7 +83,7 @@ class VideoClassificationDataset(BaseDataset):
 
     ``path label`` for videos, ``path number_of_frames label`` for folders of frames
     (``img_00001.jpg`` ...), as MMAction2's and the official lists; several labels per line with
-    ``multi_label``. What a row holds is named as MMAction2's data sets name it, so that its
+    ``multi_label``. What a row holds is named as MMAction2's datasets name it, so that its
     transforms work.
 
     Args:

@@ -169,7 +169,7 @@ class PyAVReader(VideoReader):
         if lost:
             print_log(
                 f'{self.path}: {len(lost)} of {len(wanted)} frames cannot be decoded, e.g. '
-                f'{lost[0]}; their neighbours stand for them',
+                f'{lost[0]}; their neighbors stand for them',
                 'current',
                 level=30,
             )
@@ -190,7 +190,7 @@ class PyAVReader(VideoReader):
                     while left and number is not None and left[0] < number:
                         left.pop(0)  # lost
                     if left and number == left[0]:
-                        found[left.pop(0)] = _picture(frame)
+                        found[left.pop(0)] = _image(frame)
                         if not left or self._jump_pays(number, left[0]):
                             break
                 else:
@@ -216,7 +216,7 @@ class PyAVReader(VideoReader):
             number = self._number_of.get(frame.pts) if self._seeks else count
             count += 1
             if number in chosen:
-                found[number] = _picture(frame)
+                found[number] = _image(frame)
                 if len(found) == len(chosen):
                     break
         return found
@@ -234,11 +234,11 @@ class PyAVReader(VideoReader):
             return  # cut off
 
 
-def _picture(frame: Any) -> np.ndarray:
+def _image(frame: Any) -> np.ndarray:
     """A frame of PyAV as RGB, turned as its file says (counterclockwise, in quarters)."""
-    picture = frame.to_ndarray(format='rgb24')
+    image = frame.to_ndarray(format='rgb24')
     quarters = round(getattr(frame, 'rotation', 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture
+    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
 
 
 # Containers of which decord 0.6 was seen to count or place frames wrongly.
@@ -279,7 +279,7 @@ class DecordReader(VideoReader):
             _warned.add(self.path)
             print_log(
                 f'{path}: decord gives wrong frames of some {Path(path).suffix} files (B-frames, '
-                f'open groups of pictures); {_WAY_OUT}',
+                f'open groups of images); {_WAY_OUT}',
                 'current',
                 level=30,
             )

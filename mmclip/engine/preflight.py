@@ -61,7 +61,7 @@ def _walk(node: Any, where: str) -> Iterator[Needed]:
         for key in FILE_KEYS:
             for value in _strings(node.get(key)) if key in node else ():
                 looks_like = key != 'examples' or value.endswith('.json')
-                # Which file that is, the names of the data set say.
+                # Which file that is, the names of the dataset say.
                 looks_like &= '{vocabulary}' not in value
                 if value and is_local(value) and looks_like:
                     for path in _expanded(str(Path(root, value))):

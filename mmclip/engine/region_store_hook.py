@@ -1,4 +1,4 @@
-"""Looks at the region store before training, not when a worker meets the first bad picture."""
+"""Looks at the region store before training, not when a worker meets the first bad image."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -11,9 +11,9 @@ from mmclip.vocabulary.classifier import classifiers_of
 
 @HOOKS.register_module()
 class RegionStoreHook(Hook):
-    """Checks that the store of the training pipeline fits the data set and the model.
+    """Checks that the store of the training pipeline fits the dataset and the model.
 
-    Every picture of the data set must be in the store (more may be), the store's teacher must be
+    Every image of the dataset must be in the store (more may be), the store's teacher must be
     the CLIP that the model's class names are encoded by, and no transform may move pixels without
     noting it in ``homography_matrix``.
 

@@ -1,14 +1,14 @@
 """Data whose order and augmentation depend on the place in the run, not on who loads it or when.
 
-A batch sampler gives each index its place (epoch, number in the epoch); the data set around the
+A batch sampler gives each index its place (epoch, number in the epoch); the dataset around the
 user's seeds the random generators with it before a sample is made. So neither the number of worker
 processes nor what they loaded ahead matters, and a run that goes on in the middle skips indices
 instead of loading samples.
 
-A data set that answers in the order in which it is asked (a stream behind indices) says so by
+A dataset that answers in the order in which it is asked (a stream behind indices) says so by
 ``answers_in_order = True``. It is asked again for what a run has seen, or, if it has a method
 ``skip(index)``, told to leave that out. A method ``set_order(seed, epoch)`` hears the seed of the
-run and the epoch before each. It may lie in data sets that join or repeat others.
+run and the epoch before each. It may lie in datasets that join or repeat others.
 """
 
 import itertools
@@ -46,13 +46,13 @@ class _Around:
 
 
 class Slot(NamedTuple):
-    """An index of the user's data set with its place.
+    """An index of the user's dataset with its place.
 
     Attributes:
         index: What the user's sampler gave.
         epoch: Of the sampler.
         number: Of the sample in the epoch, within this process.
-        seen: Asked for only to bring a data set that answers in order to where it was.
+        seen: Asked for only to bring a dataset that answers in order to where it was.
     """
 
     index: Any
@@ -66,7 +66,7 @@ REPEATING = (RepeatDataset, ClassBalancedDataset)
 
 
 def answering(dataset: Any, index: Any) -> tuple[Any, Any]:
-    """The data set that answers for an index of data sets joined or repeated, and its own index."""
+    """The dataset that answers for an index of datasets joined or repeated, and its own index."""
     while isinstance(dataset, (ConcatDataset, *REPEATING)):
         place = dataset._get_ori_dataset_idx(index)
         if isinstance(dataset, ConcatDataset):
@@ -77,7 +77,7 @@ def answering(dataset: Any, index: Any) -> tuple[Any, Any]:
 
 
 def answers_in_order(dataset: Any) -> bool:
-    """Whether a data set, or one in it, answers in the order in which it is asked."""
+    """Whether a dataset, or one in it, answers in the order in which it is asked."""
     if isinstance(dataset, ConcatDataset):
         return any(map(answers_in_order, dataset.datasets))
     if isinstance(dataset, REPEATING):
@@ -86,10 +86,10 @@ def answers_in_order(dataset: Any) -> bool:
 
 
 class SeededDataset(_Around, Dataset):
-    """A data set whose samples are drawn with a seed made of the run's seed and their place.
+    """A dataset whose samples are drawn with a seed made of the run's seed and their place.
 
     Args:
-        dataset: The user's data set.
+        dataset: The user's dataset.
         seed: Of the run.
         rank: Of the process.
     """
@@ -119,7 +119,7 @@ class SeededDataset(_Around, Dataset):
 
 
 class SeededStream(_Around, IterableDataset):
-    """The same for data sets that only stream: the place is the worker and its sample's number."""
+    """The same for datasets that only stream: the place is the worker and its sample's number."""
 
     _own = ('dataset', 'seed', 'rank', 'passes')
 
@@ -237,13 +237,13 @@ class ResumableIterator:
 
 
 def place(dataset: Any, *, seed: int) -> SeededDataset | SeededStream:
-    """The data set with samples seeded by their place."""
+    """The dataset with samples seeded by their place."""
     kind = SeededStream if isinstance(dataset, IterableDataset) else SeededDataset
     return kind(dataset=dataset, seed=seed, rank=get_rank())
 
 
 def resumable_loader(loader: DataLoader, *, seed: int) -> DataLoader:
-    """A loader over :func:`place`'s data set, with places in its batches.
+    """A loader over :func:`place`'s dataset, with places in its batches.
 
     Args:
         loader: As MMEngine built it.

@@ -62,7 +62,7 @@ class ExactResumeHook(Hook):
         # The samplers of all ranks share one seed.
         seed = runner.seed - (get_rank() if randomness.get('diff_rank_seed') else 0)
         settings = {**settings, 'dataset': place(loop.dataloader.dataset, seed=seed)}
-        settings.pop('num_batch_per_epoch', None)  # has been applied to the data set
+        settings.pop('num_batch_per_epoch', None)  # has been applied to the dataset
         # A new sampler: MMEngine's loop has already drawn from the old one to load ahead.
         loader = loop.dataloader = resumable_loader(
             runner.build_dataloader(settings, seed=seed), seed=seed

@@ -1,4 +1,4 @@
-"""Gives the model the classes of the data set before training, validation and testing."""
+"""Gives the model the classes of the dataset before training, validation and testing."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ from mmclip.registry import HOOKS
 
 @HOOKS.register_module()
 class VocabularyHook(Hook):
-    """Calls ``model.set_classes`` with the ``classes`` of the data set's ``metainfo``.
+    """Calls ``model.set_classes`` with the ``classes`` of the dataset's ``metainfo``.
 
-    A model that asks the data set which classes are novel (ViLD's ``set_novel_classes``) is told
+    A model that asks the dataset which classes are novel (ViLD's ``set_novel_classes``) is told
     too.
 
     Args:
         prompts: Templates around the names; None keeps the model's own.
-        examples: Pictures that stand for classes (name -> pictures, or a json file), see
+        examples: Images that stand for classes (name -> images, or a json file), see
             :func:`mmclip.vocabulary.exemplars.encode_examples`.
         shuffle_seed: A control: testing gives every class the embedding of another one, drawn by
             this seed. An open-vocabulary model must fail under it.
@@ -80,13 +80,13 @@ class VocabularyHook(Hook):
         self._set(runner, runner.test_dataloader.dataset, shuffle=True)
 
     def after_val(self, runner: Runner) -> None:
-        """Training goes on with the classes of its own data set."""
+        """Training goes on with the classes of its own dataset."""
         if self.train and isinstance(runner._train_loop, BaseLoop):
             self._set(runner, runner.train_dataloader.dataset)
 
 
 def _common_meta(dataset: Any) -> dict[str, Any]:
-    """The ``metainfo`` of a data set, or what all parts of a mixture (MMDetection's list) say."""
+    """The ``metainfo`` of a dataset, or what all parts of a mixture (MMDetection's list) say."""
     metas = getattr(dataset, 'metainfo', {})
     if not isinstance(metas, list):
         return metas

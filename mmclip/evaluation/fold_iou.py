@@ -1,4 +1,4 @@
-"""mIoU and FB-IoU of the fold protocol: one class is looked for in each picture."""
+"""mIoU and FB-IoU of the fold protocol: one class is looked for in each image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from mmclip.registry import METRICS
 def fold_areas(
     prediction: torch.Tensor, target: torch.Tensor, ignore_index: int = 255
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Intersection and union of background (row 0) and foreground (row 1), per picture.
+    """Intersection and union of background (row 0) and foreground (row 1), per image.
 
     Args:
         prediction: 0 or 1.
@@ -54,8 +54,8 @@ def fold_scores(
 class FoldIoU(BaseMetric):
     """mIoU and FB-IoU over the classes of a fold.
 
-    The data set names the fold's classes in its meta information (``fold_class_ids``), each sample
-    its own (``class_id``). Classes that no picture asked for are listed in the log: they count 0.
+    The dataset names the fold's classes in its meta information (``fold_class_ids``), each sample
+    its own (``class_id``). Classes that no image asked for are listed in the log: they count 0.
 
     Args:
         ignore_index: Value of pixels that count nowhere.
@@ -92,7 +92,7 @@ class FoldIoU(BaseMetric):
         missing = sorted(set(class_ids) - set(index.tolist()))
         if missing:
             MMLogger.get_current_instance().warning(
-                f'no picture asked for {len(missing)} of {len(class_ids)} classes of the fold '
+                f'no image asked for {len(missing)} of {len(class_ids)} classes of the fold '
                 f'({missing[:10]}); they count 0'
             )
         miou, fb_iou = fold_scores(inter, union, class_ids)

@@ -15,7 +15,7 @@ def oracle_labels(
 ) -> torch.Tensor:
     """Each group gets the class of most of its pixels: (H, W), (H, W) -> (H, W).
 
-    The best that naming could do with these groups, picture by picture; ties go to the class that
+    The best that naming could do with these groups, image by image; ties go to the class that
     comes first. A group without a counted pixel is class 0.
     """
     groups, target = groups.long(), target.long()
@@ -31,8 +31,8 @@ class GroupIoU(BaseMetric):
     """'Groups well, classifies badly' as numbers, in per cent, for a model with ``pred_groups``.
 
     - ``oracle_mIoU``: the mIoU if each group had the class of most of its pixels;
-    - ``mIoU_of_<n>``: mIoU over the pictures that show n classes (the background not counted), and
-      ``oracle_mIoU_of_<n>``. A picture can show at most as many classes as there are groups.
+    - ``mIoU_of_<n>``: mIoU over the images that show n classes (the background not counted), and
+      ``oracle_mIoU_of_<n>``. An image can show at most as many classes as there are groups.
 
     Without groups (a control without grouping) only the ``mIoU_of_<n>`` are there.
 
@@ -70,7 +70,7 @@ class GroupIoU(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         def miou(areas: list[torch.Tensor]) -> float:
-            # Of the classes that are there: few pictures need not show all.
+            # Of the classes that are there: few images need not show all.
             total = sum(row.long() for row in areas)
             iou = iou_scores(total, 'nan')[1]
             return 100 * float(iou[total[2] > 0].mean())

@@ -107,7 +107,7 @@ def precision_table(
     )
 
 
-def summarise(
+def summarize(
     table: PrecisionTable, categories: Categories, *, max_dets: int | None = None
 ) -> dict[str, float]:
     """The named results of a table; the recall's name says ``max_dets`` unless that is None."""

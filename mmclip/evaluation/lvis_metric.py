@@ -22,7 +22,7 @@ from mmclip.evaluation.lvis_eval import (
     is_federated,
     precision_table,
     prepare_ground_truth,
-    summarise,
+    summarize,
 )
 from mmclip.evaluation.result_selection import Selection, records_of
 from mmclip.evaluation.result_shards import (
@@ -36,7 +36,7 @@ from mmclip.io.atomic import atomic_file
 from mmclip.io.parsing import parsing
 from mmclip.registry import METRICS
 
-FIXED_AP_LIMIT = 10_000  # detections per class over the data set
+FIXED_AP_LIMIT = 10_000  # detections per class over the dataset
 MASKS_AT_ONCE = 32
 
 
@@ -53,7 +53,7 @@ class OpenVocabLVISMetric(BaseMetric):
     LVIS keeps the ``max_dets`` best detections of an image over **all** classes, and only then
     drops those of classes that are not judged in it (federated annotation). ``fixed_ap`` adds
     ``_fixed_AP``, ``_fixed_APr``, ...: no limit per image, but the 10 000 best detections of each
-    class over the data set, so that classes do not compete for places. To use it, let the model
+    class over the dataset, so that classes do not compete for places. To use it, let the model
     give more than 300 detections per image, low scores included (``test_cfg``).
 
     Every process writes its own detections to files while it predicts; the first one reads them.
@@ -66,9 +66,9 @@ class OpenVocabLVISMetric(BaseMetric):
         metric: 'bbox', 'segm' or both.
         max_dets: Detections per image over all classes.
         fixed_ap: Also compute fixed AP.
-        fixed_ap_limit: Detections of a class over the data set that fixed AP counts.
+        fixed_ap_limit: Detections of a class over the dataset that fixed AP counts.
         novel: Names of the novel classes, or a known vocabulary (``'ov_coco'``) for its own. By
-            default those of the data set, which reads them from its ``novel`` argument, the field
+            default those of the dataset, which reads them from its ``novel`` argument, the field
             ``split`` or LVIS's frequency 'r'.
         federated: Whether images judge only some classes; by default, whether the file says which.
         format_only: Only write the detections, to ``outfile_prefix``.
@@ -127,7 +127,7 @@ class OpenVocabLVISMetric(BaseMetric):
             self._writer.append(self._detections(sample))
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """The metrics, the same on every process; ``size`` is the length of the data set."""
+        """The metrics, the same on every process; ``size`` is the length of the dataset."""
         outcome = [None]
         try:
             with SharedFolder(self.collect_dir) as folder:
@@ -209,7 +209,7 @@ class OpenVocabLVISMetric(BaseMetric):
                     federated=federated,
                 )
                 self._write_classes(table, categories, f'{name}{iou_type}')
-                found = summarise(table, categories, max_dets=None if name else self.max_dets)
+                found = summarize(table, categories, max_dets=None if name else self.max_dets)
                 results |= {f'{iou_type}_{name}{key}': value for key, value in found.items()}
         return results
 

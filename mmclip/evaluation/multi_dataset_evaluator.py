@@ -1,4 +1,4 @@
-"""Evaluates several data sets in one test, each with a metric of its own, and averages."""
+"""Evaluates several datasets in one test, each with a metric of its own, and averages."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,19 +12,19 @@ from mmclip.registry import EVALUATORS
 
 @EVALUATORS.register_module()
 class MultiDatasetEvaluator(Evaluator):
-    """Gives each sample to the metric of the data set whose folder holds its picture.
+    """Gives each sample to the metric of the dataset whose folder holds its image.
 
-    Results are ``<name>/bbox_AP``, ... for each data set, and their ``mean/bbox_AP`` and
-    ``median/bbox_AP`` (ODinW). A data set in which nothing can be found (-1) does not count.
+    Results are ``<name>/bbox_AP``, ... for each dataset, and their ``mean/bbox_AP`` and
+    ``median/bbox_AP`` (ODinW). A dataset in which nothing can be found (-1) does not count.
 
     Args:
-        metrics: For each data set the config of its metric.
-        names: Of the data sets.
-        folders: Of the data sets; each sample's ``img_path`` lies in one of them. Of folders within
+        metrics: For each dataset the config of its metric.
+        names: Of the datasets.
+        folders: Of the datasets; each sample's ``img_path`` lies in one of them. Of folders within
             each other the innermost counts.
 
     Raises:
-        ValueError: lists of different lengths, a name twice, a picture in none of the folders.
+        ValueError: lists of different lengths, a name twice, an image in none of the folders.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class MultiDatasetEvaluator(Evaluator):
 
     @property
     def dataset_meta(self) -> dict | list | None:
-        """Of all data sets; the metrics read their own annotation files instead."""
+        """Of all datasets; the metrics read their own annotation files instead."""
         return self._dataset_meta
 
     @dataset_meta.setter
@@ -52,7 +52,7 @@ class MultiDatasetEvaluator(Evaluator):
         path = os.path.abspath(path)
         found = [i for i, folder in enumerate(self.folders) if path.startswith(folder)]
         if not found:
-            raise ValueError(f'folders: picture {path!r} lies in none of {self.folders}')
+            raise ValueError(f'folders: image {path!r} lies in none of {self.folders}')
         return max(found, key=lambda i: len(self.folders[i]))
 
     def process(self, data_samples: Sequence, data_batch: Any | None = None) -> None:

@@ -20,7 +20,7 @@ class NamingAccuracy(BaseMetric):
     ``per_proposal=True``); the i-th prediction is compared with the i-th ground-truth label. A
     prediction whose score is NaN is wrong.
 
-    Results, as fractions of boxes: ``naming/accuracy`` and, by the data set's ``splits``,
+    Results, as fractions of boxes: ``naming/accuracy`` and, by the dataset's ``splits``,
     ``naming/accuracy_base``, ``naming/accuracy_novel``, ``naming/accuracy_unseen``. -1 without
     boxes.
 

@@ -52,7 +52,7 @@ def iou_scores(areas: torch.Tensor, absent: str = 'zero') -> tuple[torch.Tensor,
 class OpenVocabIoU(BaseMetric):
     """Pixel accuracy, mIoU, and mIoU of each split of the names, in per cent.
 
-    The data set names its classes and, if it knows, the split of each
+    The dataset names its classes and, if it knows, the split of each
     (``metainfo['splits']``: name -> e.g. ``'base'``, ``'novel'``, ``'unseen'``): then there is an
     ``mIoU_<split>`` for each. A class that lies in no test mask is left out of a split's mean.
 

@@ -12,8 +12,8 @@ from mmclip.registry import METRICS
 from mmclip.text.class_names import class_names, novel_names
 
 VARIANTS = {
-    65: 'generalised, the classifier holds the 65 classes',
-    80: 'generalised, the classifier holds all 80 classes of COCO; the 15 unused are not scored',
+    65: 'generalized, the classifier holds the 65 classes',
+    80: 'generalized, the classifier holds all 80 classes of COCO; the 15 unused are not scored',
     48: 'constrained, the classifier holds the 48 base classes only',
     17: 'constrained, the classifier holds the 17 novel classes only',
 }
@@ -26,18 +26,18 @@ class OVCocoMetric(BaseMetric):
     Published numbers differ in what the classifier holds, so the results say it: ``ov_coco_65/...``
     when it holds the 65 classes (DetPro), ``ov_coco_80/...`` when it holds all 80 and detections of
     the 15 unused classes are thrown away after the limit per image (ovdet), ``ov_coco_17/...`` and
-    ``ov_coco_48/...`` when it holds one part only. The variant is read from the data set's classes.
+    ``ov_coco_48/...`` when it holds one part only. The variant is read from the dataset's classes.
 
     Results: ``bbox_AP50_novel``, ``bbox_AP50_base``, ``bbox_AP50_all``, and ``bbox_AP_...`` (mean
     over IoU 0.5:0.95). COCO's AP is a mean over classes that are judged one by one, so these equal
     the values from annotation files that are filtered to one part.
 
-    Source: Bansal et al. 2018 and OVR-CNN (split and generalised protocol); ViLD, table 6.
+    Source: Bansal et al. 2018 and OVR-CNN (split and generalized protocol); ViLD, table 6.
 
     Args:
         ann_file: COCO's ``instances_val2017.json``, or a file made of it by
             ``tools/dataset_converters/ov_coco.py``.
-        variant: 65, 80, 48 or 17 to insist on; None takes what the data set says.
+        variant: 65, 80, 48 or 17 to insist on; None takes what the dataset says.
         metric: 'bbox', 'segm' or both.
         max_dets: Best detections per image, over all classes of the classifier.
         collect_dir: Folder for the processes' files; one that all machines share.
@@ -75,7 +75,7 @@ class OVCocoMetric(BaseMetric):
 
     @property
     def dataset_meta(self) -> dict | None:
-        """Of the data set; its classes decide the variant."""
+        """Of the dataset; its classes decide the variant."""
         return self._dataset_meta
 
     @dataset_meta.setter
@@ -85,7 +85,7 @@ class OVCocoMetric(BaseMetric):
         self._found = variant_of(names)
         if self.variant not in (None, self._found):
             raise ValueError(
-                f'variant: {self.variant} is asked for, but the data set has {self._found} classes '
+                f'variant: {self.variant} is asked for, but the dataset has {self._found} classes '
                 f'({VARIANTS[self._found]})'
             )
         used = [name for name in class_names('ov_coco') if name in names]
@@ -144,6 +144,6 @@ def variant_of(names: Sequence[str]) -> int:
             return variant
     strange = sorted(set(names) - sets[80])[:3]
     raise ValueError(
-        f'the {len(names)} classes of the data set are neither the 65 of OV-COCO, its 48 base or '
+        f'the {len(names)} classes of the dataset are neither the 65 of OV-COCO, its 48 base or '
         f'17 novel ones, nor the 80 of COCO' + (f'; not of COCO: {strange}' if strange else '')
     )

@@ -67,7 +67,7 @@ class PhraseMaskIoU(BaseMetric):
             masks = found['masks']
             true_masks = truth['masks'].to_tensor(torch.bool, masks.device)
             true_labels = truth['labels'].to(masks.device)
-            # One entry per sample: MMEngine drops what is more than the data set's length.
+            # One entry per sample: MMEngine drops what is more than the dataset's length.
             self.results.append(
                 self._pixels(masks, found['labels'], found['scores'], true_masks, true_labels)
             )

@@ -56,7 +56,7 @@ class PhraseRecall(BaseMetric):
     Source: official ``flickr_eval.py``.
 
     Each sample needs ``phrase_boxes`` (for each phrase its boxes, xyxy pixels of the original
-    image), as the grounding data sets give them when testing, and may have ``phrase_types`` (for
+    image), as the grounding datasets give them when testing, and may have ``phrase_types`` (for
     each phrase a list of words). The predictions' labels are numbers of phrases.
 
     Args:
@@ -90,7 +90,7 @@ class PhraseRecall(BaseMetric):
         for sample in data_samples:
             if 'phrase_boxes' not in sample:
                 raise ValueError(
-                    f'image {sample.get("img_id")}: no phrase_boxes; test on a grounding data set '
+                    f'image {sample.get("img_id")}: no phrase_boxes; test on a grounding dataset '
                     'and end its pipeline with mmclip.PackGroundingInputs'
                 )
             per_phrase = [
@@ -99,7 +99,7 @@ class PhraseRecall(BaseMetric):
             ]
             types = sample.get('phrase_types') or [()] * len(per_phrase)
             ranks = self._ranks(sample, per_phrase)
-            # One entry per sample: MMEngine drops what is more than the data set's length.
+            # One entry per sample: MMEngine drops what is more than the dataset's length.
             self.results.append(
                 [
                     (rank, tuple(kinds))

@@ -1,4 +1,4 @@
-"""Recall at k of pictures by texts and of texts by pictures."""
+"""Recall at k of images by texts and of texts by images."""
 
 from collections.abc import Sequence
 
@@ -22,8 +22,8 @@ def first_ranks(
     An item that scores exactly as the best right one counts as before it: ties never help.
 
     Args:
-        queries: L2-normalised.
-        items: L2-normalised.
+        queries: L2-normalized.
+        items: L2-normalized.
         query_ids: Which pair a query belongs to.
         item_ids: Which pair an item belongs to.
 
@@ -48,8 +48,8 @@ def first_ranks(
 class RetrievalRecall(BaseMetric):
     """Per cent of queries that find a right partner among the k best, both ways.
 
-    Source: the protocol of CLIP's and open_clip's zero-shot retrieval: a picture with several texts
-    counts as found if one of them is among its k best; each text looks for its one picture.
+    Source: the protocol of CLIP's and open_clip's zero-shot retrieval: an image with several texts
+    counts as found if one of them is among its k best; each text looks for its one image.
 
     Args:
         topk: The k.

@@ -17,9 +17,9 @@ def top_k_hits(scores: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tens
 
 @METRICS.register_module()
 class TopKAccuracy(BaseMetric):
-    """Per cent of pictures whose true class is among the k with the highest scores.
+    """Per cent of images whose true class is among the k with the highest scores.
 
-    Each process keeps, per picture, the label, the group and one bit per k: nothing that grows with
+    Each process keeps, per image, the label, the group and one bit per k: nothing that grows with
     the number of classes is gathered.
 
     Args:
@@ -54,18 +54,18 @@ class TopKAccuracy(BaseMetric):
         self.group_key = group_key
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """One row per picture: label, group and hits.
+        """One row per image: label, group and hits.
 
         Args:
             data_batch: Unused.
             data_samples: With ``pred_scores`` (K,) and ``gt_label``; a ``gt_label`` below 0 is a
-                picture of unknown class and is left out.
+                image of unknown class and is left out.
         """
         for sample in data_samples:
             if 'gt_label' not in sample or 'pred_scores' not in sample:
                 raise ValueError(
                     'data_samples: TopKAccuracy needs gt_label and pred_scores, got '
-                    f'{sorted(sample)}; does the data set know its labels?'
+                    f'{sorted(sample)}; does the dataset know its labels?'
                 )
             label = torch.as_tensor(sample['gt_label']).reshape(1).cpu()
             scores = torch.as_tensor(sample['pred_scores']).cpu()
@@ -76,9 +76,9 @@ class TopKAccuracy(BaseMetric):
             self.results.append((int(label), group, hits))
 
     def compute_metrics(self, results: list[tuple[int, str, list[bool]]]) -> dict[str, float]:
-        """Means over pictures and, if asked for, over classes and per group; NaN without any."""
+        """Means over images and, if asked for, over classes and per group; NaN without any."""
         if not results:
-            print_log('TopKAccuracy: no labelled picture was seen', 'current', level=30)
+            print_log('TopKAccuracy: no labeled image was seen', 'current', level=30)
             return {f'top{k}': float('nan') for k in self.topk}
         labels = torch.tensor([row[0] for row in results])
         hits = torch.tensor([row[2] for row in results], dtype=torch.float64)

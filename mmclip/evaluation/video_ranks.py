@@ -22,7 +22,7 @@ class VectorScores:
     """Scores of loose heads: texts (A, D) and videos (B, D), computed block by block.
 
     Args:
-        texts, videos: L2-normalised.
+        texts, videos: L2-normalized.
         has_frames: (B,) bool; what has none scores minus infinity.
     """
 

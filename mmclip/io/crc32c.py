@@ -62,7 +62,7 @@ def crc32c(data: bytes | memoryview | np.ndarray) -> int:
         lanes[0] = register[0]
         lanes = _run(np.ascontiguousarray(head.reshape(_LANES, steps).T), lanes)
         shift = _zeros(steps)
-        while lanes.size > 1:  # neighbours join; the map for twice the length is the map twice
+        while lanes.size > 1:  # neighbors join; the map for twice the length is the map twice
             lanes = _apply(shift, lanes[0::2]) ^ lanes[1::2]
             shift = _apply(shift, shift)
         register = lanes

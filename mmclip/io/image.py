@@ -83,7 +83,7 @@ def standard_image(image: Image.Image, *, name: str, orient: bool = True) -> Ima
         image = Image.fromarray((values >> 8).astype(np.uint8))
     if image.mode not in MODES:
         raise ValueError(
-            f'{name} is of mode {image.mode}; save it as RGB or grey with 8 or 16 bits per channel'
+            f'{name} is of mode {image.mode}; save it as RGB or gray with 8 or 16 bits per channel'
         )
     if turn is not None:
         image = image.transpose(turn)
@@ -199,6 +199,6 @@ def _unreadable(name: str, problem: Exception | str) -> ValueError:
     if isinstance(problem, Exception):
         problem = f'{type(problem).__name__}: {problem}'
     return ValueError(
-        f'{name} is not a readable picture: cut off, damaged or none of {", ".join(FORMATS)} '
+        f'{name} is not a readable image: cut off, damaged or none of {", ".join(FORMATS)} '
         f'({problem})'
     )

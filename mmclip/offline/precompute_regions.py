@@ -21,15 +21,15 @@ from mmclip.stores.regions import Regions, missing_shards, shard_path, write_sha
 BYTES_PER_REGION = 4 * 4 + 4  # box and score; the embedding comes on top
 
 
-class Picture(NamedTuple):
-    """A picture of the annotation file."""
+class ImageRecord(NamedTuple):
+    """An image of the annotation file."""
 
     image_id: int
     path: Path
 
 
-def pictures_of(ann_file: str | os.PathLike, prefix: str | os.PathLike) -> list[Picture]:
-    """Pictures of an LVIS or COCO annotation file in the order of their ids.
+def images_of(ann_file: str | os.PathLike, prefix: str | os.PathLike) -> list[ImageRecord]:
+    """Images of an LVIS or COCO annotation file in the order of their ids.
 
     Args:
         ann_file: Json with ``images``.
@@ -37,8 +37,8 @@ def pictures_of(ann_file: str | os.PathLike, prefix: str | os.PathLike) -> list[
             are relative to.
 
     Raises:
-        FileNotFoundError: no such file; the first picture is not below ``prefix``.
-        ValueError: it lists no pictures, or two with one id.
+        FileNotFoundError: no such file; the first image is not below ``prefix``.
+        ValueError: it lists no images, or two with one id.
     """
     prefix = Path(prefix)
     rows = read_annotation_file(ann_file, masks='none')['images']
@@ -53,13 +53,13 @@ def pictures_of(ann_file: str | os.PathLike, prefix: str | os.PathLike) -> list[
     if not (prefix / names[0]).is_file() and (prefix / Path(names[0]).name).is_file():
         names = [Path(name).name for name in names]
     if not (prefix / names[0]).is_file():
-        raise FileNotFoundError(f'{prefix / names[0]}, a picture of {ann_file}, does not exist')
-    return [Picture(int(i), prefix / name) for i, name in zip(ids, names, strict=True)]
+        raise FileNotFoundError(f'{prefix / names[0]}, an image of {ann_file}, does not exist')
+    return [ImageRecord(int(i), prefix / name) for i, name in zip(ids, names, strict=True)]
 
 
-def pictures_hash(pictures: list[Picture]) -> str:
+def images_hash(images: list[ImageRecord]) -> str:
     """16 hexadecimal digits over ids and file names."""
-    text = '\n'.join(f'{picture.image_id} {picture.path.name}' for picture in pictures)
+    text = '\n'.join(f'{image.image_id} {image.path.name}' for image in images)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -69,53 +69,53 @@ def teacher_meta(encoder: CLIPTextEncoder) -> dict:
     return dict(model=encoder.name, image_hash=state_hash(visual), text_hash=encoder.weight_hash())
 
 
-class _Pictures(Dataset):
-    """Loads pictures, and crops them if the boxes are known beforehand."""
+class _Images(Dataset):
+    """Loads images, and crops them if the boxes are known beforehand."""
 
-    def __init__(self, pictures: list[Picture], boxes, rule: CropRule) -> None:
-        self.pictures, self.rule = pictures, rule
+    def __init__(self, images: list[ImageRecord], boxes, rule: CropRule) -> None:
+        self.images, self.rule = images, rule
         self.boxes = boxes if isinstance(boxes, FileBoxes) else None
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple:
-        """(boxes, scores, crops), or the picture's pixels."""
-        picture = self.pictures[index]
-        image = read_picture(picture)
+        """(boxes, scores, crops), or the image's pixels."""
+        image = self.images[index]
+        pixels = read_image(image)
         if self.boxes is None:
-            return (image,)
-        return crop_picture(picture, image, self.boxes(picture.image_id), self.rule)
+            return (pixels,)
+        return crop_image(image, pixels, self.boxes(image.image_id), self.rule)
 
 
-def read_picture(picture: Picture):
+def read_image(image: ImageRecord):
     """(H, W, 3) uint8 RGB, as the training pipeline reads it.
 
     Raises:
         FileNotFoundError, ValueError: it is missing or damaged.
     """
-    return decode_image(picture.path, name=f'picture {picture.path}', rgb=True)
+    return decode_image(image.path, name=f'image {image.path}', rgb=True)
 
 
-def crop_picture(picture: Picture, image, found: tuple, rule: CropRule) -> tuple:
-    """(boxes, scores, crops) of a picture."""
+def crop_image(image: ImageRecord, pixels, found: tuple, rule: CropRule) -> tuple:
+    """(boxes, scores, crops) of an image."""
     boxes, scores = found
     try:
-        return boxes, scores, region_crops(image, boxes, rule)
+        return boxes, scores, region_crops(pixels, boxes, rule)
     except ValueError as error:
-        raise ValueError(f'image id {picture.image_id}, {picture.path}: {error}') from error
+        raise ValueError(f'image id {image.image_id}, {image.path}: {error}') from error
 
 
 def prepared(
-    pictures: list[Picture], boxes: FileBoxes | DetectorBoxes, rule: CropRule, workers: int
+    images: list[ImageRecord], boxes: FileBoxes | DetectorBoxes, rule: CropRule, workers: int
 ) -> Iterator[tuple]:
-    """(boxes, scores, crops) of pictures, in order, read by ``workers`` processes."""
-    data = _Pictures(pictures, boxes, rule)
+    """(boxes, scores, crops) of images, in order, read by ``workers`` processes."""
+    data = _Images(images, boxes, rule)
     loader = DataLoader(data, batch_size=None, num_workers=workers)
-    for picture, item in zip(pictures, loader, strict=True):
+    for image, item in zip(images, loader, strict=True):
         if len(item) == 1:
-            image = item[0].numpy() if isinstance(item[0], torch.Tensor) else item[0]
-            item = crop_picture(picture, image, boxes.detect(picture.path), rule)
+            pixels = item[0].numpy() if isinstance(item[0], torch.Tensor) else item[0]
+            item = crop_image(image, pixels, boxes.detect(image.path), rule)
         yield item
 
 
@@ -127,10 +127,10 @@ def _encode(
     batch: int,
     embed_dim: int,
 ) -> list[Regions]:
-    """Regions of the next ``count`` pictures.
+    """Regions of the next ``count`` images.
 
-    Batches are full but for the last one, whatever the pictures' numbers of regions are, so a
-    shard's bytes depend on its pictures alone.
+    Batches are full but for the last one, whatever the images' numbers of regions are, so a
+    shard's bytes depend on its images alone.
     """
     found, crops, waiting = [], [], 0
     embeddings = [torch.empty(0, embed_dim, dtype=torch.float16)]
@@ -159,7 +159,7 @@ def _encode(
 
 def precompute(
     folder: Path,
-    pictures: list[Picture],
+    images: list[ImageRecord],
     boxes: FileBoxes | DetectorBoxes,
     clip: torch.nn.Module,
     rule: CropRule,
@@ -174,22 +174,22 @@ def precompute(
 
     Args:
         folder: Of the store; ``meta.json`` is there already.
-        pictures: All pictures of the store.
+        images: All images of the store.
         boxes: Where their regions come from.
         clip: The teacher.
         rule: How regions are cut.
         meta: Content of ``meta.json``.
         batch: Regions that go through the teacher at once.
-        workers: Processes that read and crop pictures.
+        workers: Processes that read and crop images.
         place: Number of this process and number of all; shard i belongs to process i mod all.
-        report: Called after every shard with its pictures, regions and bytes.
+        report: Called after every shard with its images, regions and bytes.
 
     Raises:
-        ValueError, FileNotFoundError: a picture or its boxes are bad; shards made so far stay.
+        ValueError, FileNotFoundError: an image or its boxes are bad; shards made so far stay.
     """
     size, total = meta['images_per_shard'], meta['shards']
     mine = [n for n in missing_shards(folder, meta) if n % place[1] == place[0]]
-    of_shard = {number: pictures[number * size : (number + 1) * size] for number in mine}
+    of_shard = {number: images[number * size : (number + 1) * size] for number in mine}
     stream = prepared([p for part in of_shard.values() for p in part], boxes, rule, workers)
     for number, part in of_shard.items():
         regions = _encode(clip, stream, len(part), rule, batch, meta['embed_dim'])

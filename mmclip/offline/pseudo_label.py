@@ -2,7 +2,7 @@
 
 One file per shard, whole or absent, that depends on nothing but its shard: any number of processes
 that share the folder make the same bytes, and a run that was cut off goes on with what is missing.
-A broken picture is left out and counted; of a shard that is cut off nothing is written, since its
+A broken image is left out and counted; of a shard that is cut off nothing is written, since its
 file would say that it is done.
 """
 
@@ -36,8 +36,8 @@ from mmclip.text.captions import Caption, apart_caption
 from mmclip.text.noun_phrases import Span
 
 META = 'meta.json'
-PICTURES = ('jpg', 'jpeg', 'png', 'webp')
-# Steps of a test pipeline that do not apply: the picture is here, and the text is a caption.
+IMAGES = ('jpg', 'jpeg', 'png', 'webp')
+# Steps of a test pipeline that do not apply: the image is here, and the text is a caption.
 LEFT_OUT = ('LoadImage', 'LoadAnnotations', 'Grounding', 'Pack')
 ALL_BROKEN = 100  # so many pairs of which none can be prepared: the pipeline is at fault
 
@@ -50,7 +50,7 @@ class Counts:
     broken: int = 0
     without_phrase: int = 0
     damaged: int = 0  # shards, whose pairs are not counted
-    labelled: int = 0
+    labeled: int = 0
     boxes: int = 0
     seconds: float = 0.0
 
@@ -61,10 +61,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture with its caption."""
+    """An image with its caption."""
 
     name: str  # shard.tar/key.jpg
-    picture: np.ndarray  # (H, W, 3) BGR
+    image: np.ndarray  # (H, W, 3) BGR
     caption: str
     spans: tuple[Span, ...]
 
@@ -108,13 +108,13 @@ class Teacher:
 
     def prepare(self, pair: Pair) -> dict:
         """A pair as the model takes it."""
-        shape = pair.picture.shape[:2]
+        shape = pair.image.shape[:2]
         caption = Caption(pair.caption, tuple((span,) for span in pair.spans))
         if getattr(getattr(self.model, 'text_encoder', None), 'apart', False):
             caption = apart_caption(caption.text, caption.spans)
         return self._pipeline(
             dict(
-                img=pair.picture,
+                img=pair.image,
                 img_path=pair.name,
                 img_id=0,
                 img_shape=shape,
@@ -129,7 +129,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, batch: Sequence[dict]) -> list[tuple[np.ndarray, ...]]:
-        """Boxes (M, 4) in pixels of the picture, phrases (M,) and scores (M,) of each."""
+        """Boxes (M, 4) in pixels of the image, phrases (M,) and scores (M,) of each."""
         found = []
         for sample in self.model.test_step(pseudo_collate(list(batch))):
             instances = sample.pred_instances
@@ -155,11 +155,11 @@ def read_pairs(shard: str, find: Callable[[str], Sequence[Span]], counts: Counts
 
     for sample in read_samples([dict(url=shard)], handler=broken):
         counts.pairs += 1
-        key = next((key for key in PICTURES if key in sample), None)
+        key = next((key for key in IMAGES if key in sample), None)
         try:
             caption = sample['txt'].decode().strip()
-            picture = np.asarray(open_image(sample[key]).convert('RGB'))
-        except Exception:  # whatever a damaged picture makes its decoder raise; no picture, no text
+            image = np.asarray(open_image(sample[key]).convert('RGB'))
+        except Exception:  # whatever a damaged image makes its decoder raise; no image, no text
             counts.broken += 1
             continue
         spans = tuple(dict.fromkeys(map(tuple, find(caption))))
@@ -167,7 +167,7 @@ def read_pairs(shard: str, find: Callable[[str], Sequence[Span]], counts: Counts
             counts.without_phrase += 1
             continue
         name = f'{Path(shard).name}/{sample["__key__"]}.{key}'
-        yield Pair(name, np.ascontiguousarray(picture[:, :, ::-1]), caption, spans)
+        yield Pair(name, np.ascontiguousarray(image[:, :, ::-1]), caption, spans)
 
 
 def record_of(
@@ -176,7 +176,7 @@ def record_of(
     """The ODVG record of a pair, best boxes first; None if no box is sure enough.
 
     Args:
-        pair: Picture and caption.
+        pair: Image and caption.
         boxes, labels, scores: What the teacher says.
         min_score: Scores must exceed it.
     """
@@ -194,7 +194,7 @@ def record_of(
                 scores=np.round(scores[own].astype(np.float64), 4).tolist(),
             )
         )
-    height, width = pair.picture.shape[:2]
+    height, width = pair.image.shape[:2]
     grounding = dict(caption=pair.caption, regions=regions)
     record = dict(filename=pair.name, height=height, width=width, grounding=grounding)
     return record if regions else None
@@ -224,7 +224,7 @@ def label_shard(
     """Records of a shard's pairs.
 
     The next batch is prepared by threads while the teacher works. Batches never cross shards. Pairs
-    that cannot be prepared (a picture whose short side rounds to nothing) are broken.
+    that cannot be prepared (an image whose short side rounds to nothing) are broken.
 
     Args:
         shard: Path of a tar file.
@@ -280,7 +280,7 @@ def label_shard(
             waiting = prepared
         finish()
     counts.broken += len(errors)
-    counts.labelled, counts.seconds = len(records), time.perf_counter() - started
+    counts.labeled, counts.seconds = len(records), time.perf_counter() - started
     return records, counts
 
 
@@ -330,7 +330,7 @@ def label_shards(
         shards: Paths of all shards.
         teacher, find, settings: As :func:`label_shard`.
         place: Number of this process and number of all; shard i belongs to process i mod all.
-        report: Called after every shard that is labelled.
+        report: Called after every shard that is labeled.
 
     Returns:
         Of all shards; those that are damaged are said in the log, counted and left without a file.

@@ -1,14 +1,14 @@
-"""The store of teacher embeddings: boxes of each picture and what CLIP says about them.
+"""The store of teacher embeddings: boxes of each image and what CLIP says about them.
 
 A folder of
 
-    meta.json                     teacher, crop rule, boxes, pictures; fingerprint of all that
+    meta.json                     teacher, crop rule, boxes, images; fingerprint of all that
     shard-00003-of-00100.safetensors
         image_ids (n,) offsets (n + 1,) boxes (R, 4) scores (R,) embeddings (R, D) half, crc (n,)
     index.safetensors             which shard and row holds an image id, and a checksum of that;
                                   written when all shards are there
 
-A shard is written whole or not at all and depends on nothing but its own pictures, so any number of
+A shard is written whole or not at all and depends on nothing but its own images, so any number of
 processes that share the folder make the same bytes. Reading is random access through a memory map.
 """
 
@@ -35,12 +35,12 @@ _MAKE = 'make it with tools/precompute_regions.py'
 
 
 class Regions(NamedTuple):
-    """Regions of one picture.
+    """Regions of one image.
 
     Attributes:
-        boxes: (M, 4) float32, xyxy in the original picture's pixels, best first.
+        boxes: (M, 4) float32, xyxy in the original image's pixels, best first.
         scores: (M,) float32 of the proposals, 1 where the source gives none.
-        embeddings: (M, D), L2-normalised up to half precision.
+        embeddings: (M, D), L2-normalized up to half precision.
     """
 
     boxes: torch.Tensor
@@ -75,19 +75,19 @@ def _index_crc(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.tensor([_crc(tensors[name] for name in INDEX_TENSORS)])
 
 
-def write_shard(path: Path, pictures: dict[int, Regions], mark: str) -> int:
-    """Write the regions of some pictures; returns the bytes.
+def write_shard(path: Path, images: dict[int, Regions], mark: str) -> int:
+    """Write the regions of some images; returns the bytes.
 
     Args:
-        pictures: By image id, in the order to be kept.
+        images: By image id, in the order to be kept.
         mark: Fingerprint of the store.
     """
     rows = [
-        Regions(r.boxes.float(), r.scores.float(), r.embeddings.half()) for r in pictures.values()
+        Regions(r.boxes.float(), r.scores.float(), r.embeddings.half()) for r in images.values()
     ]
     counts = torch.tensor([0, *(len(r.boxes) for r in rows)])
     tensors = {
-        'image_ids': torch.tensor(list(pictures), dtype=torch.int64),
+        'image_ids': torch.tensor(list(images), dtype=torch.int64),
         'offsets': counts.cumsum(0),
         'boxes': torch.cat([r.boxes for r in rows]),
         'scores': torch.cat([r.scores for r in rows]),
@@ -216,7 +216,7 @@ class RegionStore:
 
     Args:
         folder: Made by ``tools/precompute_regions.py``.
-        check: Compare the check sum of every picture that is read (0.1 ms each).
+        check: Compare the check sum of every image that is read (0.1 ms each).
 
     Attributes:
         meta: Content of ``meta.json``.
@@ -285,23 +285,23 @@ class RegionStore:
         return self._shards[number]
 
     def load(self, image_id: int) -> Regions:
-        """Regions of one picture; M is 0 for a picture without proposals.
+        """Regions of one image; M is 0 for an image without proposals.
 
         Raises:
-            ValueError: the picture is not in the store, or its part of the shard is damaged.
+            ValueError: the image is not in the store, or its part of the shard is damaged.
         """
         place = self._find(image_id)
         if place is None:
             raise ValueError(
                 f'image id {image_id} is not in the region store {self.folder} '
-                f'({len(self)} pictures); {_MAKE} for the annotation file that you train on'
+                f'({len(self)} images); {_MAKE} for the annotation file that you train on'
             )
         number, row = int(self._index['shards'][place]), int(self._index['rows'][place])
         path = shard_path(self.folder, number, self.meta['shards'])
         with parsing(f'{path} is damaged at image id {image_id}', _again()):
             shard, ids, offsets, sums = self._shard(number)
             if row < 0 or ids[row] != int(image_id):
-                raise ValueError(f'it, or {INDEX}, names another picture there')
+                raise ValueError(f'it, or {INDEX}, names another image there')
             return self._regions(shard, *offsets[row : row + 2], sums[row])
 
     def _regions(self, shard: Any, start: int, end: int, crc: int) -> Regions:
@@ -317,9 +317,9 @@ class RegionStore:
         return regions
 
     def check_images(self, image_ids: torch.Tensor | list[int]) -> None:
-        """Raise unless every picture is in the store.
+        """Raise unless every image is in the store.
 
-        Pictures of the store that are not asked for do no harm: a store may serve a subset.
+        Images of the store that are not asked for do no harm: a store may serve a subset.
 
         Raises:
             ValueError: some are not.
@@ -328,7 +328,7 @@ class RegionStore:
         lacking = wanted[~torch.isin(wanted, self.image_ids)]
         if len(lacking):
             raise ValueError(
-                f'{len(lacking)} of {len(wanted)} pictures are not in the region store '
+                f'{len(lacking)} of {len(wanted)} images are not in the region store '
                 f'{self.folder}, e.g. image ids {lacking[:3].tolist()}; {_MAKE} for the annotation '
                 'file that you train on'
             )

@@ -5,7 +5,7 @@ A folder of
     meta.json                     weights, model, sampling, number of videos, shards; fingerprint
     names.txt                     a video per line, in the order of the rows
     shard-00003-of-00100.safetensors
-        embeddings (n, D), L2-normalised; frames (n,) int32, 0 of a video that cannot be read;
+        embeddings (n, D), L2-normalized; frames (n,) int32, 0 of a video that cannot be read;
         crc (1,) of both
 
 A shard is written whole or not at all and depends on nothing but its own videos, so any number of

@@ -101,10 +101,10 @@ def apart_caption(text: str, spans: Sequence[Sequence[Span]]) -> Caption:
 
 
 def absent_phrases(other: Caption, own: Caption) -> str:
-    """The phrases of another picture's caption that this picture's caption says nothing of, apart.
+    """The phrases of another image's caption that this image's caption says nothing of, apart.
 
     One whose words hold or are held by those of an own phrase ('star' and 'red star') may well be
-    in the picture and is left out. Others can still be true by chance: a 'dotted star' where the
+    in the image and is left out. Others can still be true by chance: a 'dotted star' where the
     caption says 'red star'.
     """
     phrases = [own.phrase(index) for index in range(len(own))]
@@ -127,13 +127,13 @@ def pack_captions(
     Source: official ``CaptionTSV.pack_caption``.
 
     Args:
-        caption: The picture's own.
-        others: Captions of other pictures.
-        order: Numbers of the captions in the order of the text, 0 for the picture's own, i for
+        caption: The image's own.
+        others: Captions of other images.
+        order: Numbers of the captions in the order of the text, 0 for the image's own, i for
             ``others[i - 1]``.
 
     Returns:
-        The long caption, and the range of characters of the picture's own one.
+        The long caption, and the range of characters of the image's own one.
     """
     text, start = '', 0
     for number in order:

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def classes_of(dataset_meta: Any) -> tuple[str, ...]:
-    """The classes that a ``metainfo``, or a list of them (a mixture of data sets), names.
+    """The classes that a ``metainfo``, or a list of them (a mixture of datasets), names.
 
     Those of a mixture are joined in the order of their first appearance. What a damaged or foreign
     file says instead of a list of names counts as nothing.

@@ -136,7 +136,7 @@ def listed_words(
     Args:
         caption: Any text.
         words: The list, lower case; None for :func:`word_list`.
-        max_words: With 2, neighbours in the caption count as well: of 'a striped red star' not
+        max_words: With 2, neighbors in the caption count as well: of 'a striped red star' not
             only 'striped', 'red' and 'star' but 'striped red' and 'red star'.
     """
     allowed = word_list() if words is None else words

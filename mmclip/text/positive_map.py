@@ -137,7 +137,7 @@ def token_labels(
     *,
     none: int = -1,
 ) -> torch.Tensor:
-    """The data set's class of each token, for losses across pictures.
+    """The dataset's class of each token, for losses across images.
 
     Of phrases that overlap the later one counts.
 
@@ -162,7 +162,7 @@ def token_labels(
 def maskable_tokens(
     spans: Pieces | None, offsets: torch.Tensor, special: torch.Tensor, max_tokens: int
 ) -> torch.Tensor:
-    """Which tokens masked language modelling may hide: 1 yes, 0 not counted, all -1 for a ban.
+    """Which tokens masked language modeling may hide: 1 yes, 0 not counted, all -1 for a ban.
 
     Source: official ``create_greenlight_map``.
 

@@ -1,4 +1,4 @@
-"""Pictures of how a grouping model cut an image up, with the word that each group got."""
+"""Images of how a grouping model cut an image up, with the word that each group got."""
 
 from pathlib import Path
 
@@ -25,13 +25,13 @@ def group_names(groups: np.ndarray, labels: np.ndarray, names: list[str]) -> lis
 def draw_groups(
     image: np.ndarray, sample: BaseDataElement, out_file: str | Path, min_size: int = 512
 ) -> None:
-    """Paint the groups of a result over its picture.
+    """Paint the groups of a result over its image.
 
     Args:
         image: uint8 BGR (H, W, 3).
         sample: With ``pred_groups``, ``pred_sem_seg`` and ``label_names``.
         out_file: Where the PNG goes.
-        min_size: A picture whose longer side is shorter is enlarged by a whole factor.
+        min_size: An image whose longer side is shorter is enlarged by a whole factor.
 
     Raises:
         ValueError: the sample has no groups.

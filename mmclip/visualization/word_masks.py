@@ -1,4 +1,4 @@
-"""Paints a map of labels over a picture, with the words in a legend below."""
+"""Paints a map of labels over an image, with the words in a legend below."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmclip.io.atomic import write_image
 from mmclip.registry import VISUALIZERS
-from mmclip.visualization.word_boxes import FONT, MAX_CHARACTERS, word_colour
+from mmclip.visualization.word_boxes import FONT, MAX_CHARACTERS, word_color
 
 OPACITY = 0.5
 BACKGROUND_WORDS = ('background', 'other', 'others')  # left unpainted
@@ -26,66 +26,66 @@ def words_in(labels: np.ndarray, names: Sequence[str]) -> list[tuple[int, float]
 
 
 def paint(
-    picture: np.ndarray, labels: np.ndarray, names: Sequence[str], font: str | Path = FONT
+    image: np.ndarray, labels: np.ndarray, names: Sequence[str], font: str | Path = FONT
 ) -> np.ndarray:
-    """A copy of an RGB picture with its labels painted over and a legend below.
+    """A copy of an RGB image with its labels painted over and a legend below.
 
     Args:
-        picture: uint8 RGB.
+        image: uint8 RGB.
         labels: Index of a name for each pixel; others are left unpainted.
         names: K words.
         font: A TrueType font.
 
     Shapes:
-        picture (H, W, 3), labels (H, W) -> (H + legend, W, 3).
+        image (H, W, 3), labels (H, W) -> (H + legend, W, 3).
     """
-    painted = picture.astype(np.float32)
+    painted = image.astype(np.float32)
     shown = words_in(labels, names)
     for label, _ in shown:
         if names[label] not in BACKGROUND_WORDS:
             area = labels == label
-            painted[area] += OPACITY * (np.array(word_colour(label)) - painted[area])
+            painted[area] += OPACITY * (np.array(word_color(label)) - painted[area])
             edge = area & (cv2.erode(area.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-            painted[edge] = word_colour(label)
-    legend = _legend([(names[i], word_colour(i), share) for i, share in shown], picture, font)
+            painted[edge] = word_color(label)
+    legend = _legend([(names[i], word_color(i), share) for i, share in shown], image, font)
     return np.concatenate([painted.round().clip(0, 255).astype(np.uint8), legend])
 
 
 def _legend(
-    entries: list[tuple[str, tuple[int, int, int], float]], picture: np.ndarray, font: str | Path
+    entries: list[tuple[str, tuple[int, int, int], float]], image: np.ndarray, font: str | Path
 ) -> np.ndarray:
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     size = max(11, round(max(height, width) / 34))
     typeface = ImageFont.truetype(str(font), size)
     draw = ImageDraw.Draw(Image.new('RGB', (1, 1)))
     lines: list[list[tuple[str, tuple, int]]] = [[]]
     left = size // 2
-    for word, colour, share in entries[:MAX_WORDS]:
+    for word, color, share in entries[:MAX_WORDS]:
         if word in BACKGROUND_WORDS:
-            colour = (128, 128, 128)
+            color = (128, 128, 128)
         text = f'{word[:MAX_CHARACTERS]} {100 * share:.0f} %'
         needed = round(draw.textlength(text, font=typeface)) + 2 * size
         if lines[-1] and left + needed > width:
             lines.append([])
             left = size // 2
-        lines[-1].append((text, colour, left))
+        lines[-1].append((text, color, left))
         left += needed
     pitch = round(1.6 * size)
-    image = Image.new('RGB', (width, pitch * len(lines) + size // 2), (24, 24, 24))
-    draw = ImageDraw.Draw(image)
+    canvas = Image.new('RGB', (width, pitch * len(lines) + size // 2), (24, 24, 24))
+    draw = ImageDraw.Draw(canvas)
     for row, line in enumerate(lines):
         top = size // 4 + row * pitch
-        for text, colour, left in line:
-            draw.rectangle((left, top + size // 4, left + size, top + size // 4 + size), colour)
+        for text, color, left in line:
+            draw.rectangle((left, top + size // 4, left + size, top + size // 4 + size), color)
             draw.text((left + 1.3 * size, top), text, fill=(240, 240, 240), font=typeface)
-    return np.asarray(image)
+    return np.asarray(canvas)
 
 
 @VISUALIZERS.register_module()
 class WordMaskVisualizer(Visualizer):
-    """Draws what :class:`mmclip.OpenVocabInferencer` found in a picture pixel by pixel.
+    """Draws what :class:`mmclip.OpenVocabInferencer` found in an image pixel by pixel.
 
-    A picture whose longer side is below ``min_size`` is enlarged by a whole factor first.
+    An image whose longer side is below ``min_size`` is enlarged by a whole factor first.
 
     Args:
         min_size: Pixels; 0 never enlarges.

@@ -1,4 +1,4 @@
-"""The host's detection visualizer with words that can be read, also on small pictures."""
+"""The host's detection visualizer with words that can be read, also on small images."""
 
 import cv2
 import numpy as np
@@ -9,14 +9,14 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
 from mmclip.registry import VISUALIZERS
-from mmclip.visualization.word_boxes import FONT, draw_word_boxes, word_colour
+from mmclip.visualization.word_boxes import FONT, draw_word_boxes, word_color
 
 
 @VISUALIZERS.register_module()
 class WordVisualizer(DetLocalVisualizer):
     """mmdet's ``DetLocalVisualizer`` with each box's word and score in a readable size.
 
-    A picture whose longer side is below ``min_size`` is enlarged by a whole factor first, with its
+    An image whose longer side is below ``min_size`` is enlarged by a whole factor first, with its
     boxes and masks (not if it comes with segmentation maps). Words are those of ``label_names`` of
     the instances or, without them, of ``dataset_meta['classes']``.
 
@@ -78,7 +78,7 @@ class WordVisualizer(DetLocalVisualizer):
             image,
             boxes,
             words,
-            [word_colour(label) for label in labels],
+            [word_color(label) for label in labels],
             masks=masks,
             font=self.font,
         )
@@ -87,7 +87,7 @@ class WordVisualizer(DetLocalVisualizer):
 
 
 def enlarge(sample: DetDataSample, factor: int) -> DetDataSample:
-    """A copy of a data sample for a picture ``factor`` times as large."""
+    """A copy of a data sample for an image ``factor`` times as large."""
     enlarged = DetDataSample(metainfo=sample.metainfo)
     for key, value in sample.items():
         if isinstance(value, InstanceData):

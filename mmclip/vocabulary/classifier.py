@@ -34,19 +34,19 @@ def _from_bytes(data: torch.Tensor) -> tuple[str, ...]:
 class TextEmbeddingClassifier(BaseModule):
     """Scores features against the embeddings of class names by cosine similarity.
 
-    logits = normalise(features) @ embeddings.T / temperature, background column last.
+    logits = normalize(features) @ embeddings.T / temperature, background column last.
 
     Building it reads no weights and no files: K comes from the names, D from the encoder's name.
-    The embeddings are filled when the model is initialised, loaded or given classes, from (in this
+    The embeddings are filled when the model is initialized, loaded or given classes, from (in this
     order) the checkpoint, ``vocabulary_file``, the disk cache or the text tower. They are buffers,
     so a checkpoint carries them with their names; loaded into a classifier of other names, the rows
     of common names are used, and the rest is encoded by the next ``set_classes``.
 
     Source: ViLD (arXiv 2104.13921) equation 2, LSeg, Detic and others; the learned background is
-    ViLD's, a D-vector from N(0, 0.01) that is normalised like a class.
+    ViLD's, a D-vector from N(0, 0.01) that is normalized like a class.
 
     Args:
-        classes: ``'dataset'`` for those of the data set or of the checkpoint (none until then),
+        classes: ``'dataset'`` for those of the dataset or of the checkpoint (none until then),
             names, or the name of a known vocabulary such as ``'lvis_v1'``.
         text_encoder: Config of a text encoder, e.g. ``dict(type='mmclip.CLIPTextEncoder', ...)``.
         prompts: Templates around the names, as :func:`mmclip.text.prompts.get_prompts`.
@@ -58,7 +58,7 @@ class TextEmbeddingClassifier(BaseModule):
         temperature: Divides the cosine. 0.01 in ViLD and CLIP.
 
     Shapes:
-        features: (..., D), any float dtype, not normalised.
+        features: (..., D), any float dtype, not normalized.
         returns: (..., K) or (..., K + 1), float32.
 
     Raises:
@@ -129,7 +129,7 @@ class TextEmbeddingClassifier(BaseModule):
         Args:
             names: Names, or the name of a known vocabulary.
             prompts: Templates; None keeps the present ones.
-            examples: Pictures that stand for classes, see
+            examples: Images that stand for classes, see
                 :func:`mmclip.vocabulary.exemplars.encode_examples`.
 
         Raises:
@@ -235,7 +235,7 @@ class TextEmbeddingClassifier(BaseModule):
         """
         if not self.class_names:
             raise RuntimeError(
-                "classes: the model has none yet; they come from the data set's metainfo "
+                "classes: the model has none yet; they come from the dataset's metainfo "
                 '(mmclip.VocabularyHook in custom_hooks), from a checkpoint, or from set_classes()'
             )
         if not self._filled:
@@ -248,12 +248,12 @@ class TextEmbeddingClassifier(BaseModule):
         return self.embeddings
 
     def class_logits(self, normed: torch.Tensor, classes: slice = slice(None)) -> torch.Tensor:
-        """(..., D) normalised features -> (..., k) logits of a slice of the classes."""
+        """(..., D) normalized features -> (..., k) logits of a slice of the classes."""
         embeddings = self.filled_embeddings()[classes]
         return normed @ embeddings.to(normed.dtype).t() / self.temperature
 
     def background_logits(self, normed: torch.Tensor) -> torch.Tensor:
-        """(..., D) normalised features -> (..., 1) logits of the background, (..., 0) without."""
+        """(..., D) normalized features -> (..., 1) logits of the background, (..., 0) without."""
         if self.background_mode is None:
             return normed[..., :0]
         if self.background_mode == 'zero':

@@ -1,4 +1,4 @@
-"""Example pictures as entries of a vocabulary: embedded by the image tower of the same CLIP."""
+"""Example images as entries of a vocabulary: embedded by the image tower of the same CLIP."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,18 +13,18 @@ from mmclip.io.image import open_image, standard_image
 from mmclip.io.parsing import parsing, read_json
 
 
-def _read(picture: Any, folder: Path, name: str) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return standard_image(picture, name=f'examples: a picture of class {name!r}')
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.shape[2:] not in ((), (3,)) or not picture.size:
+def _read(image: Any, folder: Path, name: str) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return standard_image(image, name=f'examples: an image of class {name!r}')
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or not image.size:
             raise ValueError(
-                f'examples: class {name!r} has an array of shape {picture.shape} and type '
-                f'{picture.dtype}; a picture is uint8 of shape (height, width, 3)'
+                f'examples: class {name!r} has an array of shape {image.shape} and type '
+                f'{image.dtype}; an image is uint8 of shape (height, width, 3)'
             )
-        return Image.fromarray(picture)
-    path = folder / str(picture)
-    return open_image(path, name=f'examples: the picture {path} of class {name!r}')
+        return Image.fromarray(image)
+    path = folder / str(image)
+    return open_image(path, name=f'examples: the image {path} of class {name!r}')
 
 
 def encode_examples(
@@ -32,23 +32,23 @@ def encode_examples(
     names: Sequence[str],
     examples: Mapping[str, Any] | str | Path | None,
 ) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
-    """Embed the classes that have example pictures.
+    """Embed the classes that have example images.
 
-    A class's embedding is the normalised mean of its pictures' normalised embeddings.
+    A class's embedding is the normalized mean of its images' normalized embeddings.
 
     Args:
-        encoder: Has ``encode_pictures(list of PIL images) -> (N, D)`` normalised.
+        encoder: Has ``encode_images(list of PIL images) -> (N, D)`` normalized.
         names: The vocabulary's names.
-        examples: Name -> pictures (paths, PIL images or uint8 RGB arrays (H, W, 3)), or name ->
-            ``dict(pictures=[...], with_words=True)`` for the mean of words and pictures; or the
-            path of a json file of that kind, whose picture paths are relative to its folder.
+        examples: Name -> images (paths, PIL images or uint8 RGB arrays (H, W, 3)), or name ->
+            ``dict(images=[...], with_words=True)`` for the mean of words and images; or the
+            path of a json file of that kind, whose image paths are relative to its folder.
 
     Returns:
         Name -> (D,) embedding, and the names that words are to be averaged into.
 
     Raises:
-        ValueError: a class that is not in ``names``, one without pictures, a file that is none.
-        FileNotFoundError: a missing picture or json file.
+        ValueError: a class that is not in ``names``, one without images, a file that is none.
+        FileNotFoundError: a missing image or json file.
     """
     if not examples:
         return {}, frozenset()
@@ -64,24 +64,24 @@ def encode_examples(
     if unknown:
         raise ValueError(f'examples: {unknown[:5]} are not among the {len(names)} class names')
 
-    pictures, owners, with_words = [], [], set()
+    images, owners, with_words = [], [], set()
     for name, entry in examples.items():
         if isinstance(entry, Mapping):
             if entry.get('with_words'):
                 with_words.add(name)
             with parsing(f'examples: class {name!r}'):
-                entry = entry['pictures']
+                entry = entry['images']
         if isinstance(entry, str | Path | Image.Image | np.ndarray):
             entry = [entry]
         if not isinstance(entry, list | tuple):
-            raise ValueError(f'examples: class {name!r} has {entry!r:.60}, no list of pictures')
+            raise ValueError(f'examples: class {name!r} has {entry!r:.60}, no list of images')
         if not len(entry):
-            raise ValueError(f'examples: class {name!r} has no picture')
-        pictures += [_read(picture, folder, name) for picture in entry]
+            raise ValueError(f'examples: class {name!r} has no image')
+        images += [_read(image, folder, name) for image in entry]
         owners += [name] * len(entry)
 
     order = {name: row for row, name in enumerate(examples)}
-    embeddings = encoder.encode_pictures(pictures).cpu()  # (N, D)
+    embeddings = encoder.encode_images(images).cpu()  # (N, D)
     sums = embeddings.new_zeros(len(order), embeddings.shape[1])
     sums.index_add_(0, torch.tensor([order[name] for name in owners]), embeddings)
     return dict(zip(order, F.normalize(sums, dim=1), strict=True)), frozenset(with_words)

@@ -26,7 +26,7 @@ _FORMAT = '1'
 def normalize_rows(rows: torch.Tensor) -> torch.Tensor:
     """(K, D) rows of any norm -> float32 rows of norm 1; those that have it stay to the bit.
 
-    Normalising twice moves the last bit, and a run that goes on must use what it had.
+    Normalizing twice moves the last bit, and a run that goes on must use what it had.
     """
     rows = rows.float()
     unit = (rows.norm(dim=1, keepdim=True) - 1).abs() < 1e-5
@@ -47,17 +47,17 @@ def _keeping_random_state() -> AbstractContextManager:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """K class names and their L2-normalised embeddings (K, D), float32.
+    """K class names and their L2-normalized embeddings (K, D), float32.
 
     Args:
         names: K distinct class names.
-        embeddings: (K, D), normalised.
+        embeddings: (K, D), normalized.
         prompts: Templates that the names were put into; empty if unknown (an imported array).
         model: Name of the CLIP (or other text tower) that made them; empty if unknown.
         weight_hash: Of that tower's weights; empty if unknown.
 
     Raises:
-        ValueError: bad names; embeddings of another length, with NaN, or not normalised.
+        ValueError: bad names; embeddings of another length, with NaN, or not normalized.
     """
 
     names: tuple[str, ...]
@@ -78,7 +78,7 @@ class Vocabulary:
         if not torch.isfinite(norms).all() or (norms - 1).abs().max() > 1e-2:
             row = int((~torch.isfinite(norms) | ((norms - 1).abs() > 1e-2)).nonzero()[0])
             raise ValueError(
-                f'embeddings: rows must be finite and L2-normalised; that of {self.names[row]!r} '
+                f'embeddings: rows must be finite and L2-normalized; that of {self.names[row]!r} '
                 f'has the norm {float(norms[row]):.4g}'
             )
 
@@ -101,7 +101,7 @@ class Vocabulary:
         cache: bool = True,
         device: torch.device | str = 'cpu',
     ) -> 'Vocabulary':
-        """Embed names by a text tower, example pictures by the image tower of the same CLIP.
+        """Embed names by a text tower, example images by the image tower of the same CLIP.
 
         Words that were encoded before by the same weights and prompts come from the disk cache,
         and the tower is not even built. Safe under several processes.
@@ -111,24 +111,24 @@ class Vocabulary:
             text_encoder: :class:`mmclip.clip.text_encoder.CLIPTextEncoder` or one with
                 its methods.
             prompts: As :func:`mmclip.text.prompts.get_prompts`.
-            examples: Pictures that stand for a class, as
+            examples: Images that stand for a class, as
                 :func:`mmclip.vocabulary.exemplars.encode_examples` takes them. Such a
-                class is embedded by its pictures alone, or by the mean of pictures and words.
+                class is embedded by its images alone, or by the mean of images and words.
             cache: Whether to read and write the disk cache.
             device: Where the towers run.
 
         Raises:
             ValueError: bad names or prompts; an example for a class that is not in ``names``.
-            FileNotFoundError: the tower's weights or an example picture are missing.
+            FileNotFoundError: the tower's weights or an example image are missing.
         """
         names = class_names(names)
-        pictures, with_words = {}, frozenset()
+        images, with_words = {}, frozenset()
         if examples:
             with _keeping_random_state(), text_encoder.on(device):
-                pictures, with_words = encode_examples(text_encoder, names, examples)
-        spoken = [name for name in names if name not in pictures or name in with_words]
+                images, with_words = encode_examples(text_encoder, names, examples)
+        spoken = [name for name in names if name not in images or name in with_words]
         templates = get_prompts(prompts).templates
-        rows = dict(pictures)
+        rows = dict(images)
         if spoken:
             key = json.dumps([_FORMAT, spoken, repr(get_prompts(prompts)), text_encoder.identity()])
             words = None

@@ -28,7 +28,7 @@ from mmclip.evaluation.video_ranks import (
 )
 from mmclip.models.clip4clip.convert import convert
 from mmclip.models.clip4clip.freeze import frozen_names
-from mmclip.models.clip4clip.heads import normalise
+from mmclip.models.clip4clip.heads import normalize
 from mmclip.models.clip4clip.loss import symmetric_cross_entropy
 from mmclip.models.clip4clip.retriever import CLIP4Clip, video_text_preprocessor
 from mmclip.registry import MODELS
@@ -145,7 +145,7 @@ def similarity(case: Case) -> dict:
         pooled = head.gelu(head.pooler['dense'](head.pooler['ln_pool'](hidden[:, 0])))
         return dict(logits=fast, pooled_text0=pooled, cross_hidden_text0=hidden[-1])
     scale = case.state['clip.logit_scale'].exp()
-    ours = dict(logits=scale * normalise(texts) @ head(frames, mask).T)
+    ours = dict(logits=scale * normalize(texts) @ head(frames, mask).T)
     if 'frames_after_head' in case.outputs:
         ours['frames_after_head'] = head.sequence(frames, mask)
     return ours
@@ -226,7 +226,7 @@ def _rank(rank: int, folder: str, case: Case) -> None:
 
     loss_module.symmetric_cross_entropy = seen
     if head.is_loose:
-        total = module.loose(normalise(texts), head(frames, mask), log_scale.exp())
+        total = module.loose(normalize(texts), head(frames, mask), log_scale.exp())
     else:
         total = module.tight(head.all_pairs, texts, frames, mask)
     total.backward()
@@ -483,9 +483,9 @@ def init_map(case: Case) -> list[Comparison]:
             if source in clip:
                 ours[official] = source if torch.equal(value, clip[source]) else 'another'
             elif official.endswith('conv2.weight'):
-                centre = torch.zeros_like(value)
-                centre[:, :, 1] = clip['visual.conv1.weight']
-                ours[official] = source if torch.equal(value, centre) else 'another'
+                center = torch.zeros_like(value)
+                center[:, :, 1] = clip['visual.conv1.weight']
+                ours[official] = source if torch.equal(value, center) else 'another'
             else:
                 assert source.startswith('random'), source
                 assert torch.equal(value, random[key])

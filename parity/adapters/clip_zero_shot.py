@@ -207,16 +207,16 @@ def preprocess(case: Case) -> dict:
             dict(type='mmclip.PackCLIPInputs'),
         ]
     )
-    normalise = MODELS.build(clip_data_preprocessor())
+    normalize = MODELS.build(clip_data_preprocessor())
     ours = {}
     for name, row in case.config['images'].items():
         size = (row['width'], row['height'])
-        picture = Image.frombytes(row['mode'], size, case.inputs[name].numpy().tobytes())
+        image = Image.frombytes(row['mode'], size, case.inputs[name].numpy().tobytes())
         if row['mode'] == 'P':
-            picture.putpalette(case.inputs[f'{name}_palette'].numpy().tobytes())
-        packed = pipeline(dict(img=picture))
+            image.putpalette(case.inputs[f'{name}_palette'].numpy().tobytes())
+        packed = pipeline(dict(img=image))
         batch = dict(inputs=[packed['inputs']], data_samples=[packed['data_samples']])
-        ours[name] = normalise(batch)['inputs'][0]
+        ours[name] = normalize(batch)['inputs'][0]
     return ours
 
 

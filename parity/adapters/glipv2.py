@@ -1,4 +1,4 @@
-"""GLIPv2: losses across pictures, hidden words, masks, and the backbone with words in it."""
+"""GLIPv2: losses across images, hidden words, masks, and the backbone with words in it."""
 
 import tempfile
 
@@ -57,7 +57,7 @@ def part_of(state: dict, prefix: str, part: str) -> dict:
     return {name.removeprefix(f'{part}.'): value for name, value in own.items()}
 
 
-# -- regions and words over pictures ---------------------------------------------------------------
+# -- regions and words over images ---------------------------------------------------------------
 
 
 def assign(anchors: list[torch.Tensor], boxes: torch.Tensor) -> torch.Tensor:
@@ -82,7 +82,7 @@ def inter_image_loss(case: Case, region_dim: int, word_dim: int) -> InterImageRe
 
 
 def run_loss(case: Case, inputs: dict) -> dict[str, torch.Tensor]:
-    """Loss, gradients and targets of one process's pictures."""
+    """Loss, gradients and targets of one process's images."""
     maps = [value.clone().requires_grad_() for value in numbered(inputs, 'image_feats')]
     words = inputs['text_feats'].clone().requires_grad_()
     anchors = numbered(case.inputs, 'anchors')
@@ -254,12 +254,12 @@ def vl_mask_head(case: Case) -> list[Comparison | Measure]:
     )
     head.load_state_dict(part_of(case.state, MASK_PREFIX, 'bbox_head.mask_head'))
     x, words = inputs['roi_feats'].clone().requires_grad_(), inputs['lang_hidden']
-    picture = torch.zeros(len(x), dtype=torch.long)
-    found = dict(mask_logits=head(x, words, picture))
+    image = torch.zeros(len(x), dtype=torch.long)
+    found = dict(mask_logits=head(x, words, image))
     classes = torch.zeros(config['num_classes'], words.shape[1], dtype=torch.bool)
     for label, tokens in config['label_to_tokens'].items():
         classes[int(label), tokens] = True
-    logits = head.phrase_logits(x, words, picture, classes[inputs['labels'].long()])
+    logits = head.phrase_logits(x, words, image, classes[inputs['labels'].long()])
     found['mask_prob'] = logits.sigmoid()[:, None]
     pasted = paste(
         found['mask_prob'][:, 0],
@@ -282,7 +282,7 @@ def vl_mask_head(case: Case) -> list[Comparison | Measure]:
     found['mask_targets'] = targets
     tokens = inputs['gt_positive_map'][index] > 0
     chosen = x[found['positive']]
-    loss = head.loss(head.phrase_logits(chosen, words, picture[: len(chosen)], tokens), targets)
+    loss = head.loss(head.phrase_logits(chosen, words, image[: len(chosen)], tokens), targets)
     loss.backward()
     found |= dict(
         loss_mask=loss, grad_roi_feats=x.grad, grad_projection_text=head.projection_text.weight.grad

@@ -307,7 +307,7 @@ def ade_transforms(case: Case) -> list[Measure | Comparison]:
     config, compared = case.config, []
 
     def sample(index: int, flip: bool = False) -> dict:
-        # 0 means unlabelled: what LoadSegMap does with reduce_zero_label.
+        # 0 means unlabeled: what LoadSegMap does with reduce_zero_label.
         mask = case.inputs[f'mask_{index}'].numpy().astype(np.int64) - 1
         results = dict(
             img=case.inputs[f'image_{index}'].numpy(),
@@ -320,7 +320,7 @@ def ade_transforms(case: Case) -> list[Measure | Comparison]:
         return results
 
     def compare(results: dict, image: str, target: str) -> None:
-        compared.append(Comparison(f'{image} (grey levels)', results['img'].astype(float),
+        compared.append(Comparison(f'{image} (gray levels)', results['img'].astype(float),
                                    case.outputs[image].double()))  # fmt: skip
         gt = results['gt'].astype(np.int64)
         compared.append(Comparison(target, np.where(gt == IGNORE, -1, gt), case.outputs[target]))

@@ -1,4 +1,4 @@
-"""Any words on any picture: with a finder of coloured squares, and with the real ViLD config."""
+"""Any words on any image: with a finder of colored squares, and with the real ViLD config."""
 
 import json
 from pathlib import Path
@@ -29,8 +29,8 @@ RGB = dict(red=(255, 0, 0), green=(0, 255, 0), blue=(0, 0, 255), yellow=(255, 25
 
 
 @MODELS.register_module(force=True)
-class ColourFinder(BaseModel):
-    """Detects pixels of the colours that its words name; its score is the weight 'score'."""
+class ColorFinder(BaseModel):
+    """Detects pixels of the colors that its words name; its score is the weight 'score'."""
 
     def __init__(self, data_preprocessor=None):
         super().__init__(data_preprocessor=DetDataPreprocessor(bgr_to_rgb=True))
@@ -44,11 +44,11 @@ class ColourFinder(BaseModel):
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         self.batch = len(inputs)
-        for image, sample in zip(inputs, data_samples, strict=True):
+        for array, sample in zip(inputs, data_samples, strict=True):
             boxes, labels = [], []
             for label, name in enumerate(self.class_names):
-                colour = torch.tensor(RGB.get(name, (1, 2, 3)))[:, None, None]
-                rows, columns = torch.nonzero((image == colour).all(0), as_tuple=True)
+                color = torch.tensor(RGB.get(name, (1, 2, 3)))[:, None, None]
+                rows, columns = torch.nonzero((array == color).all(0), as_tuple=True)
                 if len(rows):
                     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
                     boxes.append(torch.stack(box) / sample.scale_factor[0])
@@ -78,7 +78,7 @@ def config():
     return Config(
         dict(
             default_scope='mmdet',
-            model=dict(type='mmclip.ColourFinder'),
+            model=dict(type='mmclip.ColorFinder'),
             test_dataloader=dict(dataset=dict(dataset=dict(pipeline=PIPELINE))),
         )
     )
@@ -98,76 +98,76 @@ def detect(config, checkpoint):
 
 
 @pytest.fixture
-def picture(tmp_path):
-    image = np.zeros((30, 40, 3), np.uint8)
-    image[5:15, 4:20] = (0, 0, 255)  # BGR: red
-    image[20:28, 22:36] = (255, 0, 0)  # blue
-    cv2.imwrite(str(tmp_path / 'picture.png'), image)
-    return tmp_path / 'picture.png'
+def image(tmp_path):
+    array = np.zeros((30, 40, 3), np.uint8)
+    array[5:15, 4:20] = (0, 0, 255)  # BGR: red
+    array[20:28, 22:36] = (255, 0, 0)  # blue
+    cv2.imwrite(str(tmp_path / 'image.png'), array)
+    return tmp_path / 'image.png'
 
 
-def test_default_words_are_those_of_the_checkpoint(detect, picture):
-    (result,) = detect(str(picture))
+def test_default_words_are_those_of_the_checkpoint(detect, image):
+    (result,) = detect(str(image))
     assert result.pred_instances.label_names == ['red', 'blue']
     assert result.pred_instances.bboxes.tolist() == [[4, 5, 20, 15], [22, 20, 36, 28]]
     assert result.pred_instances.scores.tolist() == [0.75, 0.75]
-    assert result.img_path == str(picture) and result.ori_shape == (30, 40)
+    assert result.img_path == str(image) and result.ori_shape == (30, 40)
     assert not detect.model.training
     assert DefaultScope.get_current_instance() is None or (
         not DefaultScope.get_current_instance().instance_name.startswith('overwrite')
     )
 
 
-def test_other_words_and_their_order(detect, picture):
-    (result,) = detect(picture, classes=['blue', 'yellow'], prompts='single')
+def test_other_words_and_their_order(detect, image):
+    (result,) = detect(image, classes=['blue', 'yellow'], prompts='single')
     assert result.pred_instances.labels.tolist() == [0]
     assert result.pred_instances.label_names == ['blue']
-    (result,) = detect(picture, examples={'green': ['g.png'], 'red': ['r.png']})
+    (result,) = detect(image, examples={'green': ['g.png'], 'red': ['r.png']})
     assert result.pred_instances.label_names == ['red']
     assert detect.model.calls[-1] == (
         ('green', 'red'),
         None,
         {'green': ['g.png'], 'red': ['r.png']},
     )
-    (result,) = detect(picture)
+    (result,) = detect(image)
     assert detect.model.calls[-1] == (('red', 'green', 'blue'), None, None)
 
 
-def test_score_threshold_and_nan(detect, picture):
-    assert len(detect(picture, score_thr=0.8)[0].pred_instances) == 0
-    assert detect(picture, score_thr=0.8)[0].pred_instances.label_names == []
-    scores = detect(picture, score_thr=0.0)[0].pred_instances.scores
+def test_score_threshold_and_nan(detect, image):
+    assert len(detect(image, score_thr=0.8)[0].pred_instances) == 0
+    assert detect(image, score_thr=0.8)[0].pred_instances.label_names == []
+    scores = detect(image, score_thr=0.0)[0].pred_instances.scores
     assert scores.tolist() == pytest.approx([0.75, 0.75, 0.1])
 
 
-def test_arrays_folders_lists_and_batches(detect, picture, tmp_path):
+def test_arrays_folders_lists_and_batches(detect, image, tmp_path):
     folder = tmp_path / 'folder'
     folder.mkdir()
-    image = cv2.imread(str(picture))
-    cv2.imwrite(str(folder / 'b.PNG'), image)
-    cv2.imwrite(str(folder / 'a.bmp'), image)
-    (folder / 'notes.txt').write_text('no picture')
-    results = detect([folder, image, picture, image[:, :, 0]], batch_size=3)
+    array = cv2.imread(str(image))
+    cv2.imwrite(str(folder / 'b.PNG'), array)
+    cv2.imwrite(str(folder / 'a.bmp'), array)
+    (folder / 'notes.txt').write_text('no image')
+    results = detect([folder, array, image, array[:, :, 0]], batch_size=3)
     paths = [result.img_path for result in results]
-    assert paths == [str(folder / 'a.bmp'), str(folder / 'b.PNG'), None, str(picture), None]
+    assert paths == [str(folder / 'a.bmp'), str(folder / 'b.PNG'), None, str(image), None]
     assert detect.model.batch == 2
     for result in results[:4]:
         assert result.pred_instances.label_names == ['red', 'blue']
     assert results[4].pred_instances.label_names == []
 
 
-def test_pictures_are_drawn_as_png(detect, picture, tmp_path):
-    image = cv2.imread(str(picture))
-    inputs = [picture, image, picture]
+def test_images_are_drawn_as_png(detect, image, tmp_path):
+    array = cv2.imread(str(image))
+    inputs = [image, array, image]
     results = detect(inputs, out_dir=tmp_path / 'deep' / 'out')
-    names = ['picture.png', '00001.png', 'picture_2.png']
+    names = ['image.png', '00001.png', 'image_2.png']
     assert [Path(result.drawn).name for result in results] == names
     assert sorted(p.name for p in (tmp_path / 'deep/out').iterdir()) == sorted(names)
     drawn = cv2.imread(results[0].drawn)
     assert drawn.shape == (390, 520, 3)  # 13 times as large
     assert drawn[25 * 13, 29 * 13].tolist() == [255, 0, 0], 'still blue'
-    with pytest.raises(ValueError, match=r'would overwrite the picture .*picture\.png'):
-        detect(picture, out_dir=tmp_path)
+    with pytest.raises(ValueError, match=r'would overwrite the image .*image\.png'):
+        detect(image, out_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_pictures_are_drawn_as_png(detect, picture, tmp_path):
         (dict(inputs='none.png'), FileNotFoundError, "'none.png' does not exist"),
         (dict(inputs=[]), ValueError, 'inputs is empty'),
         (dict(inputs=[3]), ValueError, '3, a int'),
-        (dict(inputs=np.zeros((4, 4, 3))), ValueError, 'float64 is not a picture'),
+        (dict(inputs=np.zeros((4, 4, 3))), ValueError, 'float64 is not an image'),
         (dict(inputs=np.zeros((4, 4, 4), np.uint8)), ValueError, r'\(4, 4, 4\)'),
         (dict(inputs=np.zeros((0, 4, 3), np.uint8)), ValueError, r'\(0, 4, 3\)'),
         (dict(classes=[]), ValueError, 'at least one class name'),
@@ -187,18 +187,18 @@ def test_pictures_are_drawn_as_png(detect, picture, tmp_path):
         (dict(batch_size=0), ValueError, 'batch_size=0'),
     ],
 )
-def test_bad_calls(detect, picture, arguments, error, message):
+def test_bad_calls(detect, image, arguments, error, message):
     with pytest.raises(error, match=message):
-        detect(**(dict(inputs=picture) | arguments))
+        detect(**(dict(inputs=image) | arguments))
 
 
-def test_unreadable_pictures_and_empty_folders_are_named(detect, tmp_path, picture):
-    for content in (b'', b'no picture', picture.read_bytes()[:30]):
+def test_unreadable_images_and_empty_folders_are_named(detect, tmp_path, image):
+    for content in (b'', b'no image', image.read_bytes()[:30]):
         (tmp_path / 'bad.jpg').write_bytes(content)
-        with pytest.raises(ValueError, match=r"bad\.jpg' is not a readable picture"):
-            detect([picture, tmp_path / 'bad.jpg'])
+        with pytest.raises(ValueError, match=r"bad\.jpg' is not a readable image"):
+            detect([image, tmp_path / 'bad.jpg'])
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(ValueError, match="empty' holds no picture"):
+    with pytest.raises(ValueError, match="empty' holds no image"):
         detect(tmp_path / 'empty')
 
 
@@ -233,10 +233,10 @@ def test_a_model_without_words_is_refused(config, checkpoint):
         OpenVocabInferencer(config, checkpoint)
 
 
-def test_a_checkpoint_without_meta_keeps_the_words_of_the_model(config, tmp_path, picture):
+def test_a_checkpoint_without_meta_keeps_the_words_of_the_model(config, tmp_path, image):
     torch.save(dict(score=torch.tensor(0.5)), tmp_path / 'bare.pth')
     detect = OpenVocabInferencer(config, tmp_path / 'bare.pth')
-    assert detect(picture)[0].pred_instances.label_names == ['red', 'blue']
+    assert detect(image)[0].pred_instances.label_names == ['red', 'blue']
     assert detect.default_classes == ('red', 'blue')
 
 
@@ -252,18 +252,18 @@ def test_a_checkpoint_of_a_mixture_has_the_classes_of_all(config, tmp_path):
 
 
 @pytest.fixture
-def files(config, checkpoint, picture, tmp_path):
+def files(config, checkpoint, image, tmp_path):
     config.dump(tmp_path / 'config.py')
-    return [str(picture), str(tmp_path / 'config.py'), str(checkpoint)]
+    return [str(image), str(tmp_path / 'config.py'), str(checkpoint)]
 
 
 def test_demo_draws_and_joins(files, tmp_path, capsys):
     out, joined = tmp_path / 'out', tmp_path / 'joined' / 'montage.png'
     arguments = ['--classes', 'blue, yellow', '--out-dir', str(out), '--montage', str(joined)]
     demo.main([files[0], *files, *arguments, '--device', 'cpu'])
-    assert sorted(p.name for p in out.iterdir()) == ['picture.png', 'picture_2.png']
+    assert sorted(p.name for p in out.iterdir()) == ['image.png', 'image_2.png']
     assert cv2.imread(str(joined)).shape == (390 + 24, 2 * 520 + 36, 3)
-    assert f'{out / "picture_2.png"}: 1 x blue' in capsys.readouterr().out
+    assert f'{out / "image_2.png"}: 1 x blue' in capsys.readouterr().out
 
 
 def test_demo_says_errors_in_one_line(files):

@@ -1,4 +1,4 @@
-"""Image towers as backbones: sizes, dense features, frozen parts, weights when initialised."""
+"""Image towers as backbones: sizes, dense features, frozen parts, weights when initialized."""
 
 import open_clip
 import pytest
@@ -38,7 +38,7 @@ def build(kind: str, **options) -> OpenCLIPBackbone:
     return backbone
 
 
-def pictures(size: int | tuple[int, int], batch: int = 2) -> torch.Tensor:
+def random_images(size: int | tuple[int, int], batch: int = 2) -> torch.Tensor:
     height, width = (size, size) if isinstance(size, int) else size
     return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(1))
 
@@ -46,7 +46,7 @@ def pictures(size: int | tuple[int, int], batch: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize('kind', TOWERS)
 def test_pooled_is_the_towers_own(kind):
     backbone = build(kind)
-    images = pictures(SIZES[kind])
+    images = random_images(SIZES[kind])
     torch.testing.assert_close(
         backbone.pooled(images), backbone.visual(images), atol=1e-5, rtol=1e-5
     )
@@ -56,7 +56,7 @@ def test_pooled_is_the_towers_own(kind):
 @pytest.mark.parametrize('size', [(64, 96), (96, 64), (70, 101)])
 def test_any_size(kind, size):
     backbone = build(kind)
-    images = pictures(size)
+    images = random_images(size)
     assert backbone.pooled(images).shape == (2, backbone.embed_dim)
     (last,) = backbone(images)
     stride = {'vit': 8, 'resnet': 32, 'timm': 32}[kind]
@@ -69,7 +69,7 @@ def test_any_size(kind, size):
 @pytest.mark.parametrize('kind', TOWERS)
 def test_empty_batch_with_backward(kind):
     backbone = build(kind, frozen=False)
-    out = backbone.pooled(pictures(SIZES[kind], batch=0))
+    out = backbone.pooled(random_images(SIZES[kind], batch=0))
     assert out.shape == (0, backbone.embed_dim)
     out.sum().backward()
     gradients = [p.grad for p in backbone.parameters() if p.grad is not None]
@@ -78,7 +78,7 @@ def test_empty_batch_with_backward(kind):
 
 def test_vit_intermediates_are_open_clips():
     backbone = build('vit', out_indices=(2, 0, -1))
-    images = pictures(32)
+    images = random_images(32)
     theirs = backbone.visual.forward_intermediates(images, intermediates_only=True)
     theirs = theirs['image_intermediates']
     for ours, index in zip(backbone(images), (2, 0, 2), strict=True):
@@ -88,10 +88,10 @@ def test_vit_intermediates_are_open_clips():
 @pytest.mark.parametrize('kind', ['resnet', 'timm'])
 def test_stages_in_the_order_asked_for(kind):
     backbone = build(kind, out_indices=(4, 1, 2))
-    theirs = backbone.visual.forward_intermediates(pictures(SIZES[kind]), intermediates_only=True)[
-        'image_intermediates'
-    ]
-    ours = backbone(pictures(SIZES[kind]))
+    theirs = backbone.visual.forward_intermediates(
+        random_images(SIZES[kind]), intermediates_only=True
+    )['image_intermediates']
+    ours = backbone(random_images(SIZES[kind]))
     assert len(ours) == 3
     for mine, index in zip(ours, (4, 1, 2), strict=True):
         assert torch.equal(mine, theirs[index])
@@ -99,7 +99,7 @@ def test_stages_in_the_order_asked_for(kind):
 
 def test_patch_tokens_average_of_a_timm_tower_is_its_pooled_feature():
     backbone = build('timm', dense='tokens')
-    images = pictures((64, 96))
+    images = random_images((64, 96))
     dense = backbone(images)[-1]
     assert dense.shape == (2, 128, 2, 3)
     torch.testing.assert_close(dense.mean((2, 3)), backbone.pooled(images), atol=1e-5, rtol=1e-5)
@@ -107,7 +107,7 @@ def test_patch_tokens_average_of_a_timm_tower_is_its_pooled_feature():
 
 def test_projected_tokens_of_a_vit():
     backbone = build('vit', dense='tokens')
-    images = pictures(32)
+    images = random_images(32)
     states = backbone.tokens(images)
     # Close, not equal: a product of one row may be summed in another order than that of all.
     torch.testing.assert_close(backbone.project(states[-1])[:, 0], backbone.pooled(images))
@@ -123,7 +123,7 @@ def test_maskclip_positions_do_not_see_each_other():
         backbone = OpenCLIPBackbone(
             model=config, dense='maskclip', maskclip_residual=residual
         ).eval()
-        images = pictures(32)
+        images = random_images(32)
         other = images.clone()
         other[:, :, 8:16, 16:24] += 1
         changed = (backbone.dense_features(images) - backbone.dense_features(other)).abs().amax(1)
@@ -143,7 +143,7 @@ def test_maskclip_of_a_constant_value_is_the_attention_itself():
 @pytest.mark.parametrize('dense', ['attention_pool', 'attention_pool_no_position', 'maskclip'])
 def test_dense_resnet(dense):
     backbone = build('resnet', dense=dense, out_indices=(3, 4))
-    images = pictures((64, 128))
+    images = random_images((64, 128))
     maps = backbone(images)
     assert [m.shape[1:] for m in maps] == [(128, 4, 8), (256, 2, 4), (24, 2, 4)]
     assert torch.equal(maps[-1], backbone.dense_features(images))
@@ -153,7 +153,7 @@ def test_dense_resnet(dense):
     ('kind', 'dense'), [('vit', 'maskclip'), ('vit', 'tokens'), ('resnet', 'maskclip')]
 )
 def test_the_dense_map_alone(kind, dense):
-    images = pictures(SIZES[kind])
+    images = random_images(SIZES[kind])
     (alone,) = build(kind, out_indices=(), dense=dense)(images)
     assert torch.equal(alone, build(kind, out_indices=(0,), dense=dense)(images)[1])
 
@@ -201,7 +201,7 @@ def test_default_is_open_clips_resize():
     state = {f'visual.{k}': v.clone() for k, v in small.visual.state_dict().items()}
     open_clip.model.resize_pos_embed(state, large)
     large.load_state_dict(state, strict=False)
-    images = pictures(64)
+    images = random_images(64)
     torch.testing.assert_close(
         small.pooled(images), large.encode_image(images), atol=1e-5, rtol=1e-5
     )
@@ -216,7 +216,7 @@ def test_frozen_stays_in_eval_mode_under_train():
     assert not any(m.training for m in backbone.visual.modules())
     assert not any(p.requires_grad for p in backbone.parameters())
     before = backbone.visual.bn1.running_mean.clone()
-    backbone(pictures(64))
+    backbone(random_images(64))
     assert torch.equal(backbone.visual.bn1.running_mean, before)
 
 
@@ -227,11 +227,11 @@ def test_norm_eval_keeps_only_batch_norms_in_eval_mode():
     assert free.visual.bn1.training
 
 
-def test_weights_come_when_initialised_or_with_a_checkpoint(tmp_path):
+def test_weights_come_when_initialized_or_with_a_checkpoint(tmp_path):
     torch.manual_seed(7)
     clip = build_clip(VIT)
     torch.save(clip.state_dict(), tmp_path / 'clip.pt')
-    images = pictures(32)
+    images = random_images(32)
     expected = clip.encode_image(images)
 
     backbone = MODELS.build(
@@ -270,6 +270,6 @@ def test_mistakes(options, message):
 
 def test_dense_features_need_a_kind():
     with pytest.raises(ValueError, match='maskclip'):
-        build('vit').dense_features(pictures(32))
+        build('vit').dense_features(random_images(32))
     with pytest.raises(ValueError, match='grid'):
         dense_features.resize_position_embedding(torch.zeros(6, 2), (2, 2))

@@ -43,7 +43,7 @@ def test_names_as_open_clips_classifier(encoder, prompts):
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
 
 
-def test_sentences_are_normalised_and_each_has_its_own_row(encoder):
+def test_sentences_are_normalized_and_each_has_its_own_row(encoder):
     texts = ['a cat', 'a cat.', 'two cats on a mat', '']
     ours = encoder.encode(texts)
     with torch.no_grad():
@@ -55,7 +55,7 @@ def test_sentences_are_normalised_and_each_has_its_own_row(encoder):
 def test_nothing_to_encode(encoder):
     assert encoder.encode([]).shape == (0, 24)
     assert encoder.encode_names([]).shape == (0, 24)
-    assert encoder.encode_pictures([]).shape == (0, 24)
+    assert encoder.encode_images([]).shape == (0, 24)
 
 
 def test_ten_thousand_characters_are_cut_and_said(encoder, caplog):
@@ -68,30 +68,30 @@ def test_ten_thousand_characters_are_cut_and_said(encoder, caplog):
     assert torch.isfinite(encoder.encode([long, '你好 😀', '\x00'])).all()
 
 
-def test_each_sentence_is_normalised_before_the_average():
+def test_each_sentence_is_normalized_before_the_average():
     """By hand: (3, 0) and (0, 4) average to the diagonal, whatever their lengths."""
     raw = torch.tensor([[[3.0, 0.0], [0.0, 4.0]]])
     torch.testing.assert_close(average_prompts(raw), torch.tensor([[0.5, 0.5]]).sqrt())
 
 
-def test_pictures_as_the_image_tower(encoder):
-    pictures = [
+def test_images_as_the_image_tower(encoder):
+    images = [
         Image.effect_noise((20, 31), 80).convert('RGB'),
         Image.effect_noise((16, 16), 80).convert('RGBA'),
     ]
     transform = open_clip.image_transform(16, is_train=False)
     with torch.no_grad():
-        expected = encoder.clip.encode_image(torch.stack([transform(p) for p in pictures]))
-    ours = encoder.encode_pictures(pictures)
+        expected = encoder.clip.encode_image(torch.stack([transform(p) for p in images]))
+    ours = encoder.encode_images(images)
     torch.testing.assert_close(ours, F.normalize(expected, dim=1), atol=1e-6, rtol=0)
 
 
-def test_squashing_models_see_the_whole_picture():
+def test_squashing_models_see_the_whole_image():
     """SigLIP's transform does not crop; its mean and std are a half."""
-    config = CLIPTextEncoder(model='ViT-B-16-SigLIP', pretrained='webli').picture_transform()
-    picture = Image.new('RGB', (50, 10), 'white')
-    picture.paste('black', (0, 0, 10, 10))
-    out = config(picture)
+    config = CLIPTextEncoder(model='ViT-B-16-SigLIP', pretrained='webli').image_transform()
+    image = Image.new('RGB', (50, 10), 'white')
+    image.paste('black', (0, 0, 10, 10))
+    out = config(image)
     assert out.shape == (3, 224, 224)
     torch.testing.assert_close(out[:, 100, 20], torch.full((3,), -1.0))
     torch.testing.assert_close(out[:, 100, 200], torch.full((3,), 1.0))

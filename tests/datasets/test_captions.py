@@ -88,7 +88,7 @@ def test_plain_indices_take_the_order_that_they_are_told(folder):
     assert orders[1] == [number(other[Place(1, 0, i)]) for i in range(8)]
 
 
-def test_a_sample_is_a_picture_with_its_own_text(folder):
+def test_a_sample_is_a_image_with_its_own_text(folder):
     sample = dataset(folder)[Place(0, 0, 0)]
     assert np.asarray(sample['img'])[0, 0, 0] == number(sample)
     assert sample['text'] == sample['text'].strip()
@@ -203,7 +203,7 @@ def test_broken_samples_are_counted_and_skipped(folder, caplog):
     good = dict(png=png(), txt=b'number 7')
     broken = [
         dict(png=png()[:40], txt=b'number 1'),
-        dict(png=b'not a picture', txt=b'number 2'),
+        dict(png=b'not an image', txt=b'number 2'),
         dict(png=png()),
         dict(txt=b'number 3'),
         dict(png=png(), txt=b'  \n'),
@@ -230,7 +230,7 @@ def test_nothing_readable_is_an_error_and_no_endless_loop(folder, monkeypatch):
     (folder / 'noise.tar').write_bytes(b'no tar file' * 100)
     with pytest.raises(ValueError, match='no sample'):
         dataset(folder, shards=str(folder / 'noise.tar'))[0]
-    write_shard(folder / 'bad.tar', [dict(png=b'no picture', txt=b'text')])
+    write_shard(folder / 'bad.tar', [dict(png=b'no image', txt=b'text')])
     monkeypatch.setattr(captions, 'BROKEN_IN_A_ROW', 5)
     with pytest.raises(ValueError, match='5 samples in a row'):
         dataset(folder, shards=str(folder / 'bad.tar'))[0]

@@ -1,4 +1,4 @@
-"""Lists, folders and CIFAR as data sets of pictures with one class."""
+"""Lists, folders and CIFAR as datasets of images with one class."""
 
 import csv
 import hashlib
@@ -21,7 +21,7 @@ from mmclip.datasets.video import read_action_names
 from mmclip.registry import DATASETS
 
 PIPELINE = [
-    dict(type='mmclip.LoadPicture'),
+    dict(type='mmclip.LoadPILImage'),
     dict(type='mmclip.CLIPResizeCrop', size=8),
     dict(type='mmclip.PackCLIPInputs'),
 ]
@@ -64,7 +64,7 @@ def test_csv_list_by_splits_and_with_the_files_own_names(folder):
     data = ClassificationList(data_root=str(folder), ann_file='list.csv', splits=['novel'])
     assert data.metainfo['classes'] == ('cat', 'dog') and len(data) == 1
     assert data.get_data_info(0)['gt_label'] == 0
-    with pytest.raises(ValueError, match='no picture of the splits rare'):
+    with pytest.raises(ValueError, match='no image of the splits rare'):
         ClassificationList(data_root=str(folder), ann_file='list.csv', splits=['rare'])
 
 
@@ -85,7 +85,7 @@ def test_text_list_with_spaces_in_paths(folder):
         ('c.png cat\n', 'line 1'),
         ('c.png ²\n', 'line 1'),
         ('c.png \udcff\n', r'val\.txt: is no UTF-8'),
-        ('', 'no picture'),
+        ('', 'no image'),
     ],
 )
 def test_bad_text_lists(folder, content, message):
@@ -114,10 +114,10 @@ def test_missing_files_are_named(folder):
         data[0]
 
 
-def test_damaged_picture_is_named(folder):
+def test_damaged_image_is_named(folder):
     whole = (folder / 'c.png').read_bytes()
     (folder / 'c.png').write_bytes(whole[:40])
-    (folder / 'a b.png').write_text('no picture')
+    (folder / 'a b.png').write_text('no image')
     write_csv(folder / 'list.csv', [('c.png', 'dog', ''), ('a b.png', 'dog', '')])
     data = ClassificationList(data_root=str(folder), ann_file='list.csv', pipeline=PIPELINE)
     for index, name in enumerate(('c.png', 'a b.png')):
@@ -155,7 +155,7 @@ def test_folders(tmp_path):
     for name in ('n02', 'n01', 'n03/deep'):
         (tmp_path / name).mkdir(parents=True)
         Image.new('RGB', (9, 9)).save(tmp_path / name / 'x.JPEG')
-    (tmp_path / 'n01' / 'notes.txt').write_text('no picture')
+    (tmp_path / 'n01' / 'notes.txt').write_text('no image')
     data = ImageFolder(data_root=str(tmp_path), classes=['cat', 'dog', 'cow'], pipeline=PIPELINE)
     labels = {data.get_data_info(i)['img_path'].split('/')[-2]: i for i in range(len(data))}
     assert labels == {'n01': 0, 'n02': 1, 'deep': 2}
@@ -167,9 +167,9 @@ def test_folders(tmp_path):
         ImageFolder(data_root=str(tmp_path / 'gone'))
 
 
-def test_folders_without_pictures(tmp_path):
+def test_folders_without_images(tmp_path):
     (tmp_path / 'cat').mkdir()
-    with pytest.raises(ValueError, match='no picture'):
+    with pytest.raises(ValueError, match='no image'):
         ImageFolder(data_root=str(tmp_path))
 
 

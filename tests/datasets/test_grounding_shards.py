@@ -1,4 +1,4 @@
-"""Streams of pseudo-labelled pairs: which samples come, with which boxes."""
+"""Streams of pseudo-labeled pairs: which samples come, with which boxes."""
 
 import io
 import json
@@ -97,7 +97,7 @@ def test_a_stream_of_captions_forgets_the_oldest():
     assert len(drawn) == 2 and {one.text for one in drawn} <= {'a', 'b'}
 
 
-def test_a_caption_is_no_negative_of_its_own_picture(tmp_path):
+def test_a_caption_is_no_negative_of_its_own_image(tmp_path):
     write(tmp_path, 's0', [0.9, 0.8])
     write(tmp_path, 's1', [0.8])
     data, rng = build(tmp_path), np.random.RandomState(0)
@@ -121,7 +121,7 @@ def test_keys_of_two_folders_are_two_samples(tmp_path):
 def test_bad_input(tmp_path, monkeypatch):
     write(tmp_path, 's0', [0.1])
     write(tmp_path, 's1', [0.1])
-    monkeypatch.setattr('mmclip.datasets.grounding_shards.UNLABELLED_IN_A_ROW', 5)
+    monkeypatch.setattr('mmclip.datasets.grounding_shards.UNLABELED_IN_A_ROW', 5)
     with pytest.raises(ValueError, match='5 samples in a row'):
         build(tmp_path)[0]
     (tmp_path / 's1.jsonl').unlink()

@@ -12,7 +12,7 @@ from mmclip import config_path
 from mmclip.datasets.captions import expand_shards
 from mmclip.registry import DATASETS
 
-# Leaf -> where its pictures and masks lie below the data root, and its list, if it has one.
+# Leaf -> where its images and masks lie below the data root, and its list, if it has one.
 LAYOUTS = {
     'voc': ('JPEGImages', 'SegmentationClass', 'ImageSets/Segmentation/val.txt', 21),
     'context': (
@@ -30,10 +30,10 @@ def write(root: Path, images: str, masks: str, listed: str | None, count: int) -
         (root / folder).mkdir(parents=True)
     rng = np.random.default_rng(0)
     for name in ('a', 'b'):
-        picture = rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)
+        image = rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)
         mask = rng.integers(0, count, (60, 90), dtype=np.uint8)
         mask[0] = 255 if listed else 0  # COCO-Object ignores nothing
-        cv2.imwrite(str(root / images / f'{name}.jpg'), picture)
+        cv2.imwrite(str(root / images / f'{name}.jpg'), image)
         cv2.imwrite(str(root / masks / f'{name}.png'), mask)
     if listed:
         path = root / listed
@@ -43,7 +43,7 @@ def write(root: Path, images: str, masks: str, listed: str | None, count: int) -
 
 @pytest.mark.parametrize('name', LAYOUTS)
 @pytest.mark.parametrize('model', ['gcc_yfcc', 'gcc_redcaps'])
-def test_masks_keep_their_size_while_pictures_are_resized(name, model, tmp_path):
+def test_masks_keep_their_size_while_images_are_resized(name, model, tmp_path):
     init_default_scope('mmseg')
     write(tmp_path, *LAYOUTS[name])
     config = Config.fromfile(config_path(f'group_vit/group_vit_{model}_{name}.py'))

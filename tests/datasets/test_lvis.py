@@ -1,4 +1,4 @@
-"""The open-vocabulary data set: classes, splits, boxes, and what it does with bad files."""
+"""The open-vocabulary dataset: classes, splits, boxes, and what it does with bad files."""
 
 import json
 import logging
@@ -283,8 +283,8 @@ def test_missing_and_cut_off_annotation_files(folder):
     ('damage', 'error', 'message'),
     [
         (lambda path: path.unlink(), FileNotFoundError, 'does not exist'),
-        (lambda path: path.write_bytes(b'not a picture'), ValueError, 'not a readable picture'),
-        (lambda path: path.write_bytes(b''), ValueError, 'not a readable picture'),
+        (lambda path: path.write_bytes(b'not an image'), ValueError, 'not a readable image'),
+        (lambda path: path.write_bytes(b''), ValueError, 'not a readable image'),
         (lambda path: path.write_bytes(path.read_bytes()[:20]), ValueError, 'not a readable'),
     ],
 )

@@ -52,8 +52,8 @@ def captions(out: Path) -> list[tuple[np.ndarray, str]]:
         with tarfile.open(path) as archive:
             files = {m.name: archive.extractfile(m).read() for m in archive.getmembers()}
         for name in [n for n in files if n.endswith('.png')]:
-            picture = cv2.imdecode(np.frombuffer(files[name], np.uint8), cv2.IMREAD_COLOR)
-            pairs.append((picture, files[name.replace('.png', '.txt')].decode()))
+            image = cv2.imdecode(np.frombuffer(files[name], np.uint8), cv2.IMREAD_COLOR)
+            pairs.append((image, files[name.replace('.png', '.txt')].decode()))
     return pairs
 
 
@@ -100,12 +100,12 @@ def test_training_boxes_are_base_only_and_every_file_lists_all_classes(out, worl
 
 def test_full_world_shows_every_class_equally_often_in_val_and_test(world):
     for split, times in detection.OBJECTS_PER_CLASS.items():
-        counts = Counter(t.name for things in detection.pictures(world, split) for t in things)
+        counts = Counter(t.name for things in detection.images(world, split) for t in things)
         assert set(counts.values()) == {times} and len(counts) == 384
 
 
-def test_some_training_objects_are_novel_and_unlabelled_and_none_is_unseen(world):
-    shown = [t for things in detection.pictures(world, 'train') for t in things]
+def test_some_training_objects_are_novel_and_unlabeled_and_none_is_unseen(world):
+    shown = [t for things in detection.images(world, 'train') for t in things]
     counts = Counter(world.split_of[t.name] for t in shown)
     assert counts['unseen'] == 0
     assert 0.04 < counts['novel'] / len(shown) < 0.08
@@ -116,16 +116,16 @@ def test_some_training_objects_are_novel_and_unlabelled_and_none_is_unseen(world
 
 def test_training_file_counts_what_it_labels(out, world):
     data = annotations(out, 'train')
-    things = detection.pictures(World(scale=SCALE), 'train')
-    labelled = sum(world.split_of[t.name] == 'base' for picture in things for t in picture)
+    things = detection.images(World(scale=SCALE), 'train')
+    labeled = sum(world.split_of[t.name] == 'base' for image in things for t in image)
     assert len(data['images']) == len(things) == 30
-    assert len(data['annotations']) == labelled < sum(map(len, things))
-    assert sum(c['instance_count'] for c in data['categories']) == labelled
+    assert len(data['annotations']) == labeled < sum(map(len, things))
+    assert sum(c['instance_count'] for c in data['categories']) == labeled
     pairs = {(a['image_id'], a['category_id']) for a in data['annotations']}
     assert sum(c['image_count'] for c in data['categories']) == len(pairs)
 
 
-def test_test_pictures_are_judged_for_every_class(out):
+def test_test_images_are_judged_for_every_class(out):
     data = annotations(out, 'test')
     for image in data['images']:
         present = {a['category_id'] for a in data['annotations'] if a['image_id'] == image['id']}
@@ -139,8 +139,8 @@ def test_polygons_give_the_mask_back_and_boxes_and_areas_fit_it(world):
     rng = np.random.default_rng(0)
     rings = [t for t in world.things if t.shape == 'ring'][:2]
     for things in (rings, world.rounds(5, rng), world.rounds(5, rng)):
-        picture, instances = scenes.draw_scene(things, rng)
-        assert picture.shape == (128, 128, 3) and len(instances) == len(things)
+        image, instances = scenes.draw_scene(things, rng)
+        assert image.shape == (128, 128, 3) and len(instances) == len(things)
         for instance in instances:
             rle = coco_mask.merge(coco_mask.frPyObjects(instance.polygons, 128, 128))
             np.testing.assert_array_equal(coco_mask.decode(rle), instance.mask)
@@ -156,7 +156,7 @@ def test_an_object_behind_another_keeps_only_what_is_visible(world, monkeypatch)
     assert behind.mask.sum() < 0.8 * front.mask.sum()
 
 
-def test_too_many_things_for_a_picture_is_an_error(world):
+def test_too_many_things_for_a_image_is_an_error(world):
     with pytest.raises(ValueError, match='12 of them find no room'):
         scenes.draw_scene(world.things[:12], np.random.default_rng(0))
 
@@ -169,7 +169,7 @@ def test_captions_name_what_they_show_and_never_an_unseen_thing(out, world):
     named = Counter(name for _, text in pairs for name in world.names if name in text)
     assert sum(named.values()) == len(pairs)
     assert set(named) == {t.name for t in world.of('base', 'novel')}
-    assert all(picture.shape == (48, 48, 3) for picture, _ in pairs)
+    assert all(image.shape == (48, 48, 3) for image, _ in pairs)
 
 
 def test_classification_lists_hold_the_right_splits(out, world):
@@ -184,7 +184,7 @@ def test_classification_lists_hold_the_right_splits(out, world):
     assert seen['val'] == seen['test'] == {'base': 216, 'novel': 128, 'unseen': 40}
 
 
-def test_every_class_has_an_example_picture(out, world):
+def test_every_class_has_an_example_image(out, world):
     examples = json.loads((out / 'detection/examples.json').read_text())
     assert list(examples) == list(world.names)
     assert all(
@@ -202,13 +202,13 @@ def test_what_is_there_is_left_alone(out):
 
 def test_damage_is_found_and_a_missing_part_is_made_again(tmp_path):
     make.make(tmp_path, parts=['classification'], scale=SCALE, report=quiet)
-    picture = tmp_path / 'classification/val/000003.png'
-    whole = picture.read_bytes()
-    picture.write_bytes(whole[:-1] + b'?')
+    image = tmp_path / 'classification/val/000003.png'
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-1] + b'?')
     assert make.verify(tmp_path, parts=['classification']) == ['classification']
-    picture.write_bytes(whole)
+    image.write_bytes(whole)
     assert make.verify(tmp_path, parts=['classification']) == []
-    picture.unlink()
+    image.unlink()
     result = subprocess.run(
         [sys.executable, TOOL, '--out', tmp_path, '--verify'], capture_output=True, text=True
     )
@@ -217,7 +217,7 @@ def test_damage_is_found_and_a_missing_part_is_made_again(tmp_path):
     (tmp_path / 'classification' / make.RECORD).unlink()
     make.make(tmp_path, parts=['classification'], scale=SCALE, report=quiet)
     assert make.verify(tmp_path, parts=['classification']) == []
-    assert picture.read_bytes() == whole
+    assert image.read_bytes() == whole
 
 
 @pytest.mark.parametrize('stop', [signal.SIGKILL, signal.SIGINT])
@@ -312,7 +312,7 @@ def test_two_makers_at_the_same_time_make_one_world(tmp_path):
     assert make.verify(tmp_path, parts=['classification']) == []
 
 
-def test_shards_are_plain_tar_files_with_picture_and_text_side_by_side(out):
+def test_shards_are_plain_tar_files_with_image_and_text_side_by_side(out):
     data = (out / 'captions/train-00000.tar').read_bytes()
     names = tarfile.open(fileobj=io.BytesIO(data)).getnames()
     assert names[:4] == ['000000.png', '000000.txt', '000001.png', '000001.txt']

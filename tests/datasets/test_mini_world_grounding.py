@@ -60,8 +60,8 @@ def test_training_names_no_novel_thing_and_boxes_only_base_ones(out):
     unseen = {name for name, split in world.split_of.items() if split == 'unseen'}
     text = ' '.join(caption for caption, _ in regions(out, 'train'))
     assert not [name for name in unseen if name in text]
-    # Some training pictures do show novel things: fewer boxes than things.
-    things = [t for p in grounding.detection.pictures(World(scale=SCALE), 'train') for t in p]
+    # Some training images do show novel things: fewer boxes than things.
+    things = [t for p in grounding.detection.images(World(scale=SCALE), 'train') for t in p]
     assert {world.split_of[t.name] for t in things} == {'base', 'novel'}
 
 
@@ -106,7 +106,7 @@ def test_a_thing_in_the_middle_cannot_be_told_by_a_side():
     assert grounding.refer_record(found, 1, 'star', 'base', np.random.default_rng(0)) is None
 
 
-def test_masks_lie_in_their_boxes_and_pictures_load(out):
+def test_masks_lie_in_their_boxes_and_images_load(out):
     data = ODVGDataset(
         data_root=str(out),
         ann_file='test.jsonl',

@@ -20,7 +20,7 @@ def out(tmp_path_factory):
     return folder / 'video'
 
 
-def centres(motion):
+def centers(motion):
     """(16, 2) x and y of the middle of the red, and its (16,) area."""
     frames = video.draw_clip(THING, motion, np.random.default_rng(0)).astype(int)
     red = (frames[..., 0] - frames[..., 1:].max(-1)) > 90
@@ -34,14 +34,14 @@ def test_motions_are_what_their_names_say():
     for motion, axis, sign in (
         ('moving left', 0, -1), ('moving right', 0, 1), ('moving up', 1, -1), ('moving down', 1, 1),
     ):  # fmt: skip
-        place, _ = centres(motion)
+        place, _ = centers(motion)
         steps = np.diff(place, axis=0)
         assert (sign * steps[:, axis] > 0.5).all() and np.abs(steps[:, 1 - axis]).max() < 1
-    assert (np.diff(centres('growing')[1]) >= 0).all() and np.ptp(centres('growing')[1]) > 200
-    assert (np.diff(centres('shrinking')[1]) <= 0).all()
-    area = centres('blinking')[1]
+    assert (np.diff(centers('growing')[1]) >= 0).all() and np.ptp(centers('growing')[1]) > 200
+    assert (np.diff(centers('shrinking')[1]) <= 0).all()
+    area = centers('blinking')[1]
     assert 0 < (area == 0).sum() < 16
-    place, _ = centres('shaking')
+    place, _ = centers('shaking')
     assert 3 < np.ptp(place[:, 0]) < 16 and np.ptp(place[:, 1]) < 1
 
 

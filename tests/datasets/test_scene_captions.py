@@ -61,31 +61,31 @@ def test_sentences():
     )
 
 
-def test_masks_agree_with_each_other_and_with_the_picture(root):
+def test_masks_agree_with_each_other_and_with_the_image(root):
     names = sorted(p.name for p in (root / 'images/test').iterdir())
     assert len(names) == 24
-    background, colours = 0, set()
+    background, colors = 0, set()
     for name in names:
         masks = {
             kind: np.asarray(Image.open(root / kind / 'test' / name))
             for kind in scene_captions.KINDS
         }
-        where = masks['colours'] > 0
+        where = masks['colors'] > 0
         assert all(((mask > 0) == where).all() for mask in masks.values())
-        # colours_textures lists the four textures of one colour after those of another.
-        assert (((masks['colours_textures'][where] - 1) // 4) == masks['colours'][where] - 1).all()
+        # colors_textures lists the four textures of one color after those of another.
+        assert (((masks['colors_textures'][where] - 1) // 4) == masks['colors'][where] - 1).all()
         background += 1 - where.mean()
-        colours |= set(np.unique(masks['colours']).tolist())
+        colors |= set(np.unique(masks['colors']).tolist())
     assert 0.7 < background / len(names) < 0.9
-    assert colours == set(range(9))
+    assert colors == set(range(9))
 
 
 def test_things_are_large_and_hardly_overlap():
     rng = np.random.default_rng(0)
     for things in (World().things[:1], World().things[:3]):
         for _ in range(20):
-            picture, masks = scene_captions.draw(things, rng)
-            assert picture.shape == (64, 64, 3) and picture.dtype == np.uint8
+            image, masks = scene_captions.draw(things, rng)
+            assert image.shape == (64, 64, 3) and image.dtype == np.uint8
             assert min(mask.sum() for mask in masks) > 60
             assert (np.sum(masks, 0) <= 1).all()
 
@@ -101,10 +101,10 @@ def test_the_mini_config_reads_it(root):
         assert sample['inputs'].shape == (3, 64, 64)
         texts = sample['data_samples'].texts
         assert len(texts) == 4
-        prompts = [text.split() for text in texts[1:]]  # single words and pairs of neighbours
+        prompts = [text.split() for text in texts[1:]]  # single words and pairs of neighbors
         assert all(len(words) <= 2 and {*words} <= {*scene_captions.WORDS} for words in prompts)
     test = config.test_dataloader.dataset
-    test.data_root, test.classes = str(root), str(root / 'colours.txt')
+    test.data_root, test.classes = str(root), str(root / 'colors.txt')
     dataset = DATASETS.build(test)
     assert dataset.metainfo['classes'][:3] == ('background', 'red', 'orange')
     assert len(dataset) == 24 and dataset[0]['data_samples'].gt_sem_seg.shape == (64, 64)

@@ -23,7 +23,7 @@ LOAD = [dict(type='mmcv.LoadImageFromFile'), dict(type='mmclip.LoadSegMap')]
 
 
 def folder_of(tmp_path, masks, suffix='.png'):
-    """images/ and masks/ with one grey picture per mask."""
+    """images/ and masks/ with one gray image per mask."""
     for kind in ('images', 'masks'):
         (tmp_path / kind).mkdir(exist_ok=True)
     for name, mask in masks.items():
@@ -128,26 +128,26 @@ def test_missing_folders_and_masks(tmp_path):
 
 
 @pytest.mark.parametrize('mode', ['L', 'RGBA', 'I;16', 'P'])
-def test_pictures_of_any_kind_become_three_channels(tmp_path, mode):
+def test_images_of_any_kind_become_three_channels(tmp_path, mode):
     root = folder_of(tmp_path, dict(a=np.zeros((4, 6), np.uint8)))
-    grey = np.arange(24, dtype=np.uint16).reshape(4, 6)
+    gray = np.arange(24, dtype=np.uint16).reshape(4, 6)
     if mode == 'I;16':
-        picture = Image.fromarray(grey * 256)
+        image = Image.fromarray(gray * 256)
     else:
-        picture = Image.fromarray(grey.astype(np.uint8)).convert(mode)
-    picture.save(root / 'images' / 'a.png')
+        image = Image.fromarray(gray.astype(np.uint8)).convert(mode)
+    image.save(root / 'images' / 'a.png')
     loaded = dataset(root, classes=['a'])[0]['img']
     assert loaded.shape == (4, 6, 3) and loaded.dtype == np.uint8
-    assert loaded[..., 0].tolist() == grey.tolist()
+    assert loaded[..., 0].tolist() == gray.tolist()
 
 
-def test_masks_in_colour_or_of_another_size(tmp_path):
+def test_masks_in_color_or_of_another_size(tmp_path):
     root = folder_of(tmp_path, dict(a=np.zeros((4, 6), np.uint8)))
     cv2.imwrite(str(root / 'masks' / 'a.png'), np.zeros((4, 6, 3), np.uint8))
     with pytest.raises(ValueError, match='mode RGB'):
         dataset(root, classes=['a'])[0]
     cv2.imwrite(str(root / 'masks' / 'a.png'), np.zeros((4, 5), np.uint8))
-    with pytest.raises(ValueError, match='4 x 5 pixels, its picture 4 x 6'):
+    with pytest.raises(ValueError, match='4 x 5 pixels, its image 4 x 6'):
         dataset(root, classes=['a'])[0]
 
 
@@ -181,7 +181,7 @@ def test_folds_share_no_class_and_leave_none_out():
 
 @pytest.fixture
 def pascal(tmp_path):
-    """Three pictures; fold 0 tests the classes 1 to 5, as the lists count them."""
+    """Three images; fold 0 tests the classes 1 to 5, as the lists count them."""
     masks = dict(
         a=np.array([[1, 7, 255, 0]], np.uint8),
         b=np.array([[7, 7, 255, 0]], np.uint8),
@@ -284,7 +284,7 @@ def test_fss_masks_are_cut_at_half(tmp_path, channels):
     for word in class_names('fss1000')[760:]:
         (tmp_path / word).mkdir()
     cv2.imwrite(str(tmp_path / name / '1.jpg'), np.zeros((1, 3, 3), np.uint8))
-    mask = np.array([[[0], [127], [128]]], np.uint8)  # in colour, too
+    mask = np.array([[[0], [127], [128]]], np.uint8)  # in color, too
     cv2.imwrite(str(tmp_path / name / '1.png'), mask.repeat(channels, 2))
     data = folds(tmp_path, part='test', benchmark='fss1000', fold=None)
     assert len(data) == 1 and data[0]['class_id'] == 760
@@ -294,7 +294,7 @@ def test_fss_masks_are_cut_at_half(tmp_path, channels):
 # -- augmentation -------------------------------------------------------------------------------
 
 
-def picture(height, width):
+def image(height, width):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     return dict(img=image, gt=image[..., 0] % 7, seg_fields=['gt'], ignore_index=255)
@@ -304,9 +304,9 @@ def test_long_side_is_scaled_and_the_rest_padded():
     step = RandomLongSideCrop(base_size=40, crop_size=32)
     for seed in range(20):
         np.random.seed(seed)
-        out = step(picture(30, 45))
+        out = step(image(30, 45))
         assert out['img'].shape == (32, 32, 3) and out['gt'].shape == (32, 32)
-    results = picture(30, 45)
+    results = image(30, 45)
     step.scale_and_pad(results, 24)
     assert results['img'].shape == (32, 32, 3)
     assert (results['gt'][16:] == 255).all() and (results['img'][:, 24:] == 0).all()
@@ -314,18 +314,18 @@ def test_long_side_is_scaled_and_the_rest_padded():
 
 
 def test_short_side_and_square():
-    out = ShortSideCenterCrop(crop_size=16)(picture(30, 45))
+    out = ShortSideCenterCrop(crop_size=16)(image(30, 45))
     assert out['img'].shape == (16, 16, 3) and out['gt'].shape == (16, 16)
     for size, height, width in ((20, 30, 45), (480, 500, 333)):
-        out = SquareResize(size=size)(picture(height, width))
+        out = SquareResize(size=size)(image(height, width))
         assert out['img'].shape == (size, size, 3)
-        mask = torch.tensor(picture(height, width)['gt'])[None, None].float()
+        mask = torch.tensor(image(height, width)['gt'])[None, None].float()
         expected = torch.nn.functional.interpolate(mask, (size, size), mode='nearest')[0, 0]
         assert np.array_equal(out['gt'], expected.numpy())
 
 
 def test_masks_of_16_bits_survive_augmentation():
-    results = picture(30, 45)
+    results = image(30, 45)
     results.update(gt=np.full((30, 45), 60000, np.uint16), ignore_index=65535)
     steps = Compose(
         [

@@ -1,4 +1,4 @@
-"""Teacher regions move with the picture: against ground truth, by hand, and at the borders."""
+"""Teacher regions move with the image: against ground truth, by hand, and at the borders."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,7 @@ def test_nothing_moves_without_transforms_and_the_best_are_kept(store):
     assert torch.equal(found.bboxes, BOXES[:2])
 
 
-def test_a_picture_without_proposals(store):
+def test_a_image_without_proposals(store):
     found = pipeline(store, *JITTER)(sample(6))['data_samples'].distill_instances
     assert found.bboxes.shape == (0, 4) and found.embeddings.shape == (0, DIM)
     assert found.valid.shape == (0,)

@@ -1,4 +1,4 @@
-"""Text-video data: sampling by the second, every data set's files, and what can be wrong."""
+"""Text-video data: sampling by the second, every dataset's files, and what can be wrong."""
 
 import json
 import pickle
@@ -16,7 +16,7 @@ LEVELS = list(range(10, 250, 8))  # 30 frames at 10 per second
 
 
 def clip(path, levels=LEVELS, *, rate=10, moments=None):
-    """A video of plain grey frames, which tell their number."""
+    """A video of plain gray frames, which tell their number."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('libx264', rate=rate, options=dict(g='5', crf='10'))
@@ -156,7 +156,7 @@ def test_a_video_shorter_than_the_frames_asked_for(tmp_path):
     assert data['inputs'].shape == (1, 3, 16, 16)
 
 
-# -- data sets -------------------------------------------------------------------------------------
+# -- datasets -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope='module')

@@ -24,7 +24,7 @@ from mmclip.registry import TRANSFORMS
 
 
 def clip(path, levels, *, moments=None, options=None):
-    """A video of plain grey frames, which tell their number."""
+    """A video of plain gray frames, which tell their number."""
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('libx264', rate=10, options=options or dict(g='5', crf='10'))
         stream.height = stream.width = 32
@@ -151,7 +151,7 @@ def test_sampling_transform():
         SampleSegments(num_segments=0)
 
 
-def test_resize_keeps_the_short_side_and_the_centre():
+def test_resize_keeps_the_short_side_and_the_center():
     frame = np.zeros((40, 80, 3), np.uint8)
     frame[:, 30:50] = 255
     out = FrameResizeCrop(size=10, short_side=20)(dict(imgs=[frame]))
@@ -210,7 +210,7 @@ def test_augmentation_keeps_shape_and_kind(per_clip):
     frames = [np.full((20, 24, 3), level, np.uint8) for level in (50, 100, 150)]
     for config in (
         dict(type='mmclip.FrameRandAugment', per_clip=per_clip),
-        dict(type='mmclip.FrameColour', prob=1.0, grey_prob=1.0, per_clip=per_clip),
+        dict(type='mmclip.FrameColor', prob=1.0, gray_prob=1.0, per_clip=per_clip),
         dict(type='mmclip.FrameRandAugment', num_ops=0),
     ):
         out = TRANSFORMS.build(config)(dict(imgs=list(frames)))['imgs']
@@ -218,7 +218,7 @@ def test_augmentation_keeps_shape_and_kind(per_clip):
     # Equal frames stay equal only if the factors are drawn once.
     torch.manual_seed(0)
     step = TRANSFORMS.build(
-        dict(type='mmclip.FrameColour', prob=1.0, grey_prob=0.0, per_clip=per_clip)
+        dict(type='mmclip.FrameColor', prob=1.0, gray_prob=0.0, per_clip=per_clip)
     )
     out = step(dict(imgs=[frames[1]] * 3))['imgs']
     assert np.array_equal(out[0], out[1]) == per_clip

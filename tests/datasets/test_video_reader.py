@@ -1,4 +1,4 @@
-"""Reading frames by number: every container, pictures that are to be turned, moments of frames."""
+"""Reading frames by number: every container, images that are to be turned, moments of frames."""
 
 import struct
 
@@ -11,21 +11,21 @@ from mmclip.datasets.video_reader import open_video
 LEVELS = list(range(10, 250, 8))  # 30 frames
 
 
-def write(path, pictures, *, codec='libx264', rate=25, options=None, moments=None):
+def write(path, images, *, codec='libx264', rate=25, options=None, moments=None):
     with av.open(str(path), 'w') as container:
         stream = container.add_stream(codec, rate=rate, options=options or dict(crf='10'))
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = 'yuv420p'
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
+        for number, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format='rgb24')
             frame.pts = number if moments is None else moments[number]
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
 
 
-def grey(path, **kwargs):
-    """Plain grey frames, which tell their number."""
+def gray(path, **kwargs):
+    """Plain gray frames, which tell their number."""
     return write(path, [np.full((64, 64, 3), level, np.uint8) for level in LEVELS], **kwargs)
 
 
@@ -42,7 +42,7 @@ MPEG4 = dict(codec='mpeg4', options=dict(g='5', bf='2', b='4M'))
     ],
 )  # fmt: skip
 def test_the_right_frames_of_every_container(tmp_path, name, kind, caplog):
-    path = grey(tmp_path / name, **kind)
+    path = gray(tmp_path / name, **kind)
     for numbers in (list(range(30)), [7, 3, 3, 28], [14, 15], [29], [0], [11]):
         with open_video(path) as reader:
             assert reader.num_frames == len(LEVELS)
@@ -52,7 +52,7 @@ def test_the_right_frames_of_every_container(tmp_path, name, kind, caplog):
 
 
 def test_a_jump_that_lands_wrong_is_made_good(tmp_path, monkeypatch):
-    path = grey(tmp_path / 'a.mp4', **H264)
+    path = gray(tmp_path / 'a.mp4', **H264)
     with open_video(path) as reader:
         late = reader._moments[-1]
         monkeypatch.setattr(reader, '_starts', [])
@@ -68,9 +68,9 @@ TURNS = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1
 
 def turned(path, degrees):
     """An mp4 with a white corner at the top left, and a matrix that turns it clockwise."""
-    picture = np.zeros((64, 128, 3), np.uint8)
-    picture[:16, :32] = 255
-    write(path, [picture] * 3)
+    image = np.zeros((64, 128, 3), np.uint8)
+    image[:16, :32] = 255
+    write(path, [image] * 3)
     data = bytearray(path.read_bytes())
     header = data.index(b'tkhd') + 4  # version 0: 40 bytes, then the matrix
     a, b, c, d = (value << 16 for value in TURNS[degrees])
@@ -84,7 +84,7 @@ CORNER = {0: (0, 0), 90: (0, -1), 180: (-1, -1), 270: (-1, 0)}
 
 @pytest.mark.parametrize('degrees', TURNS)
 @pytest.mark.parametrize('way', ['pyav', 'pyav in order', 'decord', 'cv2'])
-def test_pictures_are_turned_as_the_file_says(tmp_path, degrees, way):
+def test_images_are_turned_as_the_file_says(tmp_path, degrees, way):
     path = turned(tmp_path / 'phone.mp4', degrees)
     if way == 'cv2':  # another reader's opinion
         cv2 = pytest.importorskip('cv2')
@@ -105,12 +105,12 @@ def test_pictures_are_turned_as_the_file_says(tmp_path, degrees, way):
 @pytest.mark.parametrize('backend', ['pyav', 'decord'])
 def test_moments_of_frames(tmp_path, backend):
     pytest.importorskip(backend.replace('pyav', 'av'))
-    with open_video(grey(tmp_path / 'even.mp4', **H264), backend) as reader:
+    with open_video(gray(tmp_path / 'even.mp4', **H264), backend) as reader:
         assert not reader.varies
         assert reader.moments == pytest.approx(np.arange(30) / 25, abs=1e-3)
     # A frame in each of the first 20 ticks (of 1 / 10 s), then one in every ten.
     moments = [*range(20), *range(20, 120, 10)]
-    path = grey(tmp_path / 'vfr.mp4', rate=10, moments=moments)
+    path = gray(tmp_path / 'vfr.mp4', rate=10, moments=moments)
     with open_video(path, backend) as reader:
         assert reader.varies
         assert reader.moments == pytest.approx(np.array(moments) / 10, abs=1e-3)

@@ -69,7 +69,7 @@ def test_a_loss_that_compares_samples_speaks_for_any_model_around_it(said, loss)
     'name, hint',
     [
         ('clip_zero_shot/clip_contrastive_mini.py', 'model.chunk_size (pairs at a time)'),
-        ('group_vit/group_vit_one_stage_mini.py', 'model.train_cfg.chunk_size (pictures) and'),
+        ('group_vit/group_vit_one_stage_mini.py', 'model.train_cfg.chunk_size (images) and'),
         ('clip4clip/clip4clip_meanp_mini.py', 'model.frame_chunk (frames at a time)'),
         ('action_clip/action_clip_transf_mini.py', 'batch_size=64'),
         ('glipv2/glipv2_mini.py', 'batch_size=64'),

@@ -50,13 +50,13 @@ def runner(dataset, model='mini_clip'):
     return SimpleNamespace(train_dataloader=loader, model=nn.Sequential(classifier))
 
 
-def test_all_is_well_and_more_pictures_do_no_harm(load):
+def test_all_is_well_and_more_images_do_no_harm(load):
     RegionStoreHook().before_train(runner(Data([3], load)))
 
 
 def test_what_does_not_fit_stops_before_training(load):
     hook = RegionStoreHook()
-    with pytest.raises(ValueError, match=r'1 of 2 pictures are not in the region store.*\[5\]'):
+    with pytest.raises(ValueError, match=r'1 of 2 images are not in the region store.*\[5\]'):
         hook.before_train(runner(Data([3, 5], load)))
     with pytest.raises(ValueError, match="'mini_clip', not 'RN50'"):
         hook.before_train(runner(Data([3], load), 'RN50'))

@@ -50,7 +50,7 @@ def test_the_first_lines_of_the_tool_install_the_handler_without_an_import(tmp_p
     assert code.read_text() == '75'
 
 
-# While the config is read, the data set is built, the config is written, after training.
+# While the config is read, the dataset is built, the config is written, after training.
 @pytest.mark.parametrize(
     ('module', 'name'),
     [

@@ -1,4 +1,4 @@
-"""VocabularyHook: classes of the data set reach the model, and the shuffled control moves all."""
+"""VocabularyHook: classes of the dataset reach the model, and the shuffled control moves all."""
 
 from types import SimpleNamespace
 

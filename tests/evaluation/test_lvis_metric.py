@@ -20,7 +20,7 @@ from parity.adapters.vild.lvis import samples
 ROOT = Path(__file__).resolve().parents[2]
 OFFICIAL = ROOT / 'parity' / 'fixtures' / 'vild'  # by lvis-api 0.5.3
 
-# Boxes of 100 x 100 in the corners and the middle of a picture, far from each other.
+# Boxes of 100 x 100 in the corners and the middle of an image, far from each other.
 CORNERS = [(0, 0, 100, 100), (400, 0, 500, 100), (0, 400, 100, 500), (400, 400, 500, 500)]
 
 

@@ -1,4 +1,4 @@
-"""Several data sets in one test: who gets which sample, means and medians."""
+"""Several datasets in one test: who gets which sample, means and medians."""
 
 import json
 
@@ -10,7 +10,7 @@ CORNERS = [0, 0, 10, 10], [20, 20, 30, 30]
 
 
 def annotations(path, categories, box_class):
-    """One picture of 40 pixels with one box."""
+    """One image of 40 pixels with one box."""
     content = dict(
         images=[dict(id=1, width=40, height=40, file_name='a.png')],
         categories=[dict(id=i, name=name) for i, name in enumerate(categories, 5)],
@@ -57,7 +57,7 @@ def sample(path, box, label):
     return dict(img_id=1, img_path=str(path), pred_instances=instances)
 
 
-def test_each_metric_sees_its_own_pictures(tmp_path):
+def test_each_metric_sees_its_own_images(tmp_path):
     folders = ('a', 'a/inner', 'b', 'empty')
     annotations(tmp_path / 'a' / 'ann.json', ['cat', 'dog'], 1)
     annotations(tmp_path / 'a/inner' / 'ann.json', ['star'], 0)

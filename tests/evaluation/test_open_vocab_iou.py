@@ -1,4 +1,4 @@
-"""OpenVocabIoU: IoU by hand, groups of names, absent classes, no pictures, bad input."""
+"""OpenVocabIoU: IoU by hand, groups of names, absent classes, no images, bad input."""
 
 import math
 
@@ -49,7 +49,7 @@ def test_a_class_without_a_pixel_counts_zero_or_not():
         metric(absent='skip')
 
 
-def test_areas_add_up_over_pictures_and_do_not_depend_on_batches():
+def test_areas_add_up_over_images_and_do_not_depend_on_batches():
     torch.manual_seed(0)
     predictions, targets = torch.randint(0, 4, (2, 6, 5, 7))
     whole = class_areas(predictions, targets, 4, 255)

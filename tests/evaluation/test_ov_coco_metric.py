@@ -85,7 +85,7 @@ def test_variants_are_told_by_their_names(ann_file):
     assert [variant_of(n) for n in (NAMES[65], NAMES[80], BASE, NOVEL)] == [65, 80, 48, 17]
     with pytest.raises(ValueError, match='2 classes .* not of COCO: .*unicorn'):
         variant_of(['person', 'unicorn'])
-    with pytest.raises(ValueError, match='80 is asked for, but the data set has 65'):
+    with pytest.raises(ValueError, match='80 is asked for, but the dataset has 65'):
         metric = OVCocoMetric(ann_file=ann_file, variant=80)
         metric.dataset_meta = dict(classes=NAMES[65])
     with pytest.raises(ValueError, match='variant: 12'):

@@ -29,7 +29,7 @@ def test_no_item_of_that_id():
 
 def test_both_ways():
     metric = METRICS.build(dict(type='mmclip.RetrievalRecall', topk=(1, 2)))
-    # Picture 0 has two texts, one of them about picture 1; picture 1's text is right but long.
+    # Image 0 has two texts, one of them about image 1; image 1's text is right but long.
     pairs = [
         (E[0], torch.stack([E[0], E[1]])),
         (2 * E[1], 3 * E[1]),
@@ -38,7 +38,7 @@ def test_both_ways():
     result = metric.evaluate(2)
     assert result == pytest.approx(
         {
-            'retrieval/image_to_text_R@1': 50,  # picture 1 ties with picture 0's second text
+            'retrieval/image_to_text_R@1': 50,  # image 1 ties with image 0's second text
             'retrieval/image_to_text_R@2': 100,
             'retrieval/text_to_image_R@1': 100 * 2 / 3,
             'retrieval/text_to_image_R@2': 100,

@@ -32,7 +32,7 @@ def test_hits():
     assert top_k_hits(torch.empty(0, 3), torch.empty(0, dtype=torch.long), 1).shape == (0,)
 
 
-def test_accuracy_per_picture_class_and_group():
+def test_accuracy_per_image_class_and_group():
     metric = METRICS.build(
         dict(type='mmclip.TopKAccuracy', topk=(1, 2), per_class=True, group_key='split')
     )

@@ -250,7 +250,7 @@ def test_a_pickled_module_gives_its_state_dict(tmp_path):
     assert_same(read_state_dict(path), net.state_dict())
 
 
-def test_openai_integers_are_recognised(archive):
+def test_openai_integers_are_recognized(archive):
     from mmclip.clip.layouts import is_openai
 
     path, script = archive

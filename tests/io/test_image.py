@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from mmclip.apis.images import list_pictures, read_picture
+from mmclip.apis.images import list_images, read_image
 from mmclip.datasets.bad_images import image_problem
 from mmclip.datasets.captions import CaptionShards
-from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture
+from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPILImage
 from mmclip.datasets.transforms.segmentation import read_mask
 from mmclip.io import image as image_module
 from mmclip.io.image import decode_image, open_image, open_unchanged, standard_image
@@ -26,11 +26,11 @@ VALUES = np.array([[0, 127, 255, 256, 0x7FFF, 0x80FF, 0xFEFF, 0xFFFF]], np.uint1
 
 READERS = {
     'open_image': open_image,
-    'LoadPicture': lambda path: LoadPicture()(dict(img_path=str(path)))['img'],
+    'LoadPILImage': lambda path: LoadPILImage()(dict(img_path=str(path)))['img'],
     'example': lambda path: read_example(path.name, path.parent, 'cat'),
     'shard': lambda path: shard_sample(path.read_bytes())['img'],
     'decode_image': decode_image,
-    'read_picture': read_picture,
+    'read_image': read_image,
     'read_mask': lambda path: read_mask(str(path)),
     'brightness': lambda path: read_mask(str(path), brightness=True),
 }
@@ -43,11 +43,11 @@ def shard_sample(data: bytes) -> dict:
     return reader._decode(dict(jpg=data, txt=b'words', __url__='a.tar', __key__='0'))
 
 
-def grey(picture) -> np.ndarray:
-    """(H, W) of whatever a reader gives for a grey image."""
-    if isinstance(picture, Image.Image):
-        picture = np.asarray(picture.convert('RGB'))
-    return picture if picture.ndim == 2 else picture[:, :, 0]
+def gray(image) -> np.ndarray:
+    """(H, W) of whatever a reader gives for a gray image."""
+    if isinstance(image, Image.Image):
+        image = np.asarray(image.convert('RGB'))
+    return image if image.ndim == 2 else image[:, :, 0]
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -68,7 +68,7 @@ def test_no_image_starts_a_program(reader, tmp_path, monkeypatch):
     path.write_bytes(EPS)
     monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
     monkeypatch.setattr(EpsImagePlugin, 'gs_binary', None)  # not looked for yet
-    with pytest.raises(ValueError, match=r'(x\.jpg|a\.tar/0\.jpg).* is not a readable picture'):
+    with pytest.raises(ValueError, match=r'(x\.jpg|a\.tar/0\.jpg).* is not a readable image'):
         READERS[reader](path)
     assert not marker.exists()
     with Image.open(path) as opened, pytest.raises(Exception):  # noqa: B017 (gs made nothing)
@@ -84,7 +84,7 @@ def test_what_is_cut_off_or_no_image_is_named(reader, kept, tmp_path):
     Image.fromarray(noise).save(stream, 'png')
     path = tmp_path / 'x.jpg'
     path.write_bytes(stream.getvalue()[:kept])
-    with pytest.raises(ValueError, match=r'(x\.jpg|a\.tar/0\.jpg).* is not a readable picture'):
+    with pytest.raises(ValueError, match=r'(x\.jpg|a\.tar/0\.jpg).* is not a readable image'):
         READERS[reader](path)
 
 
@@ -102,7 +102,7 @@ def test_too_many_pixels_are_refused_by_the_header(reader, tmp_path, monkeypatch
     with pytest.raises(ValueError, match='8 x 8 pixels'):
         READERS[reader](path)
     monkeypatch.setattr(image_module, 'MAX_PIXELS', 64)
-    assert grey(READERS[reader](path)).shape == (8, 8)
+    assert gray(READERS[reader](path)).shape == (8, 8)
 
 
 @pytest.mark.parametrize('reader', NOT_FROM_BYTES)
@@ -117,7 +117,7 @@ def test_only_regular_files_are_read(reader, tmp_path):
         READERS[reader](tmp_path / 'gone.png')
     Image.new('L', (3, 2)).save(tmp_path / 'whole.png')
     (tmp_path / 'link.png').symlink_to(tmp_path / 'whole.png')
-    assert grey(READERS[reader](tmp_path / 'link.png')).shape == (2, 3)
+    assert gray(READERS[reader](tmp_path / 'link.png')).shape == (2, 3)
 
 
 def test_pipes_in_a_folder_are_named_before_anything_is_read(tmp_path):
@@ -125,7 +125,7 @@ def test_pipes_in_a_folder_are_named_before_anything_is_read(tmp_path):
     os.mkfifo(tmp_path / 'f.png')
     for inputs in (tmp_path, [tmp_path / 'a.png', tmp_path / 'f.png']):
         with pytest.raises(ValueError, match=r'f\.png.* is no regular file'):
-            list_pictures(inputs)
+            list_images(inputs)
 
 
 @pytest.mark.parametrize('reader', sorted(READERS.keys() - {'read_mask'}))
@@ -133,12 +133,12 @@ def test_pipes_in_a_folder_are_named_before_anything_is_read(tmp_path):
     ('format', 'mode'), [('png', 'I;16'), ('tiff', 'I;16'), ('tiff', 'I;16B'), ('ppm', 'I')]
 )
 def test_16_bits_keep_their_high_byte(reader, format, mode, tmp_path):
-    picture = Image.fromarray(VALUES.astype(np.int32) if mode == 'I' else VALUES)
+    image = Image.fromarray(VALUES.astype(np.int32) if mode == 'I' else VALUES)
     if mode == 'I;16B':
-        picture = Image.frombytes('I;16B', VALUES.shape[::-1], VALUES.astype('>u2').tobytes())
-    picture.save(tmp_path / 'x.png', format)
+        image = Image.frombytes('I;16B', VALUES.shape[::-1], VALUES.astype('>u2').tobytes())
+    image.save(tmp_path / 'x.png', format)
     assert Image.open(tmp_path / 'x.png').mode == mode
-    pixels = grey(READERS[reader](tmp_path / 'x.png'))
+    pixels = gray(READERS[reader](tmp_path / 'x.png'))
     assert pixels[0].tolist() == [0, 0, 0, 1, 127, 128, 254, 255]
 
 
@@ -154,14 +154,14 @@ def test_masks_keep_their_exact_indices(tmp_path):
     assert open_unchanged(tmp_path / 'palette.png').mode == 'P'
     assert read_mask(str(tmp_path / 'palette.png')).tolist() == [[0, 3], [200, 255]]
     Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / 'float.tiff')
-    with pytest.raises(ValueError, match=r'seg_map_path: .*float\.tiff is a picture of mode F'):
+    with pytest.raises(ValueError, match=r'seg_map_path: .*float\.tiff is an image of mode F'):
         read_mask(str(tmp_path / 'float.tiff'))
 
 
 @pytest.mark.parametrize('values', [np.float32([[0, 1]]), np.int32([[-1, 3]]), np.int32([[65536]])])
 def test_32_bits_have_no_brightness(values, tmp_path):
     Image.fromarray(values).save(tmp_path / 'x.tiff')
-    for reader in ('open_image', 'LoadPicture', 'example', 'decode_image'):
+    for reader in ('open_image', 'LoadPILImage', 'example', 'decode_image'):
         with pytest.raises(ValueError, match=r'x\.tiff'):
             READERS[reader](tmp_path / 'x.tiff')
 
@@ -169,11 +169,11 @@ def test_32_bits_have_no_brightness(values, tmp_path):
 @pytest.mark.parametrize('mode', ['RGBA', 'LA', 'PA', 'P', 'CMYK', '1', 'L'])
 def test_other_modes_are_kept_and_alpha_is_dropped(mode):
     whole = Image.new('RGBA', (4, 4), (200, 100, 50, 0))
-    picture = standard_image(whole.convert(mode), name='x')
-    assert picture.mode == mode
+    image = standard_image(whole.convert(mode), name='x')
+    assert image.mode == mode
     expected = {'RGBA': (200, 100, 50), 'CMYK': (200, 100, 50), '1': (0, 0, 0)}
     if mode in expected:
-        assert picture.convert('RGB').getpixel((1, 1)) == expected[mode]
+        assert image.convert('RGB').getpixel((1, 1)) == expected[mode]
 
 
 @pytest.mark.parametrize('orientation', [*range(1, 9), 300])
@@ -186,10 +186,10 @@ def test_images_stand_upright_as_opencv_has_them(orientation, format, tmp_path):
     lossless = dict(lossless=True) if format == 'webp' else {}
     Image.fromarray(pixels).save(path, format, exif=exif, **lossless)
     expected = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
-    for reader in ('open_image', 'LoadPicture', 'shard', 'example', 'read_picture'):
+    for reader in ('open_image', 'LoadPILImage', 'shard', 'example', 'read_image'):
         found = READERS[reader](path)
         found = np.asarray(found.convert('RGB')) if isinstance(found, Image.Image) else found
-        order = -1 if reader == 'read_picture' else 1
+        order = -1 if reader == 'read_image' else 1
         assert found.shape == expected.shape
         assert np.abs(found[:, :, ::order].astype(int) - expected).max() <= 3
     with Image.open(path) as opened:  # a user's own, not yet turned
@@ -203,8 +203,8 @@ def test_the_official_clip_knows_no_orientation(tmp_path):
     exif[image_module.ORIENTATION] = 6
     Image.new('RGB', (6, 4)).save(tmp_path / 'x.jpg', exif=exif)
     info = dict(img_path=str(tmp_path / 'x.jpg'))
-    assert LoadPicture()(dict(info))['ori_shape'] == (6, 4)
-    assert LoadPicture(ignore_orientation=True)(dict(info))['ori_shape'] == (4, 6)
+    assert LoadPILImage()(dict(info))['ori_shape'] == (6, 4)
+    assert LoadPILImage(ignore_orientation=True)(dict(info))['ori_shape'] == (4, 6)
 
 
 def test_damaged_exif_does_not_spoil_an_image(tmp_path):
@@ -213,7 +213,7 @@ def test_damaged_exif_does_not_spoil_an_image(tmp_path):
 
 
 def test_a_stream_of_frames_gives_the_first(tmp_path):
-    frames = [Image.new('RGB', (4, 4), colour) for colour in ('red', 'blue')]
+    frames = [Image.new('RGB', (4, 4), color) for color in ('red', 'blue')]
     for name in ('x.gif', 'x.webp', 'x.tiff'):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         pixel = open_image(tmp_path / name).convert('RGB').getpixel((0, 0))

@@ -86,7 +86,7 @@ def with_data(**fields: Any) -> Callable[[int], BaseDataElement]:
     return lambda index: BaseDataElement(metainfo=META, **fields)
 
 
-def pictures(*shape: int) -> Callable[[], torch.Tensor]:
+def images(*shape: int) -> Callable[[], torch.Tensor]:
     return lambda: torch.randint(0, 255, (*shape, 3, SIDE, SIDE), dtype=torch.uint8)
 
 
@@ -94,46 +94,46 @@ LABEL = torch.tensor([1])
 TEXTS = ['a red star', 'red', 'star', 'red']
 # Config: sample of a training, sample of a test, inputs, settings.
 METHODS = {
-    'vild/vild_text_r18_mini.py': (wordless, wordless, pictures(), {}),
-    'vild/vild_ensemble_r18_mini.py': (wordless, wordless, pictures(), {}),
-    'glip/glip_t_mini.py': (detected, detected, pictures(), {}),
-    'glipv2/glipv2_mini.py': (detected, detected, pictures(), {}),
-    'lseg/lseg_r18_mini.py': (segmented, segmented, pictures(), {}),
+    'vild/vild_text_r18_mini.py': (wordless, wordless, images(), {}),
+    'vild/vild_ensemble_r18_mini.py': (wordless, wordless, images(), {}),
+    'glip/glip_t_mini.py': (detected, detected, images(), {}),
+    'glipv2/glipv2_mini.py': (detected, detected, images(), {}),
+    'lseg/lseg_r18_mini.py': (segmented, segmented, images(), {}),
     'group_vit/group_vit_one_stage_mini.py': (
         with_meta(texts=TEXTS),
         segmented,
-        pictures(),
+        images(),
         {},
     ),
     'action_clip/action_clip_transf_mini.py': (
         with_data(gt_label=LABEL),
         with_data(gt_label=LABEL),
-        pictures(2),
+        images(2),
         {'model.num_frames': 2},
     ),
     'clip4clip/clip4clip_seqtransf_mini.py': (
         with_data(texts=['a video']),
         with_data(texts=['a video', 'a film']),
-        pictures(2),
+        images(2),
         {},
     ),
     'clip4clip/clip4clip_tighttransf_mini.py': (
         with_data(texts=['a video']),
         with_data(texts=['a video', 'a film']),
-        pictures(2),
+        images(2),
         {},
     ),
-    'clip_zero_shot/clip_contrastive_mini.py': (with_meta(text='a star'), None, pictures(), {}),
+    'clip_zero_shot/clip_contrastive_mini.py': (with_meta(text='a star'), None, images(), {}),
     'clip_zero_shot/clip_zero_shot_mini.py': (
         None,
         with_data(gt_label=LABEL),
-        pictures(),
+        images(),
         {},
     ),
     'clip_zero_shot/linear_probe_mini.py': (
         with_data(gt_label=LABEL),
         with_data(gt_label=LABEL),
-        pictures(),
+        images(),
         {},
     ),
 }
@@ -221,7 +221,7 @@ def test_a_batch_of_one_trains_or_says_why_not(name, said):
     model = filled(name)
     refused = pytest.raises(
         ValueError,
-        match='a batch of one picture: .* train_dataloader.batch_size to 2 .*drop_last=True',
+        match='a batch of one image: .* train_dataloader.batch_size to 2 .*drop_last=True',
     )
     with refused if 'group_vit' in name else nullcontext():
         loss = train_step(model, name, 1, OptimWrapper)['loss']
@@ -287,7 +287,7 @@ def pipelines(node: Any) -> Iterator[list]:
 
 
 @pytest.mark.parametrize(
-    'name', [*METHODS, 'group_vit/group_vit_two_stage_mini_colours_textures.py']
+    'name', [*METHODS, 'group_vit/group_vit_two_stage_mini_colors_textures.py']
 )
 def test_pipelines_pickle(name):
     cfg = Config.fromfile(config_path(name))

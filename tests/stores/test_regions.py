@@ -32,13 +32,13 @@ def regions(count: int, seed: int) -> Regions:
     return Regions(boxes, torch.rand(count, generator=generator), embeddings.half())
 
 
-PICTURES = [{7: regions(3, 0), 2: regions(0, 1)}, {40: regions(5, 2), 5: regions(1, 3)}]
+IMAGES = [{7: regions(3, 0), 2: regions(0, 1)}, {40: regions(5, 2), 5: regions(1, 3)}]
 
 
 def make(folder: Path, numbers=(0, 1)) -> Path:
     meta = write_meta(folder, META)
     for number in numbers:
-        write_shard(shard_path(folder, number, 2), PICTURES[number], meta['fingerprint'])
+        write_shard(shard_path(folder, number, 2), IMAGES[number], meta['fingerprint'])
         write_index(folder, meta)
     return folder
 
@@ -53,8 +53,8 @@ def test_reads_what_was_written_in_any_order_and_after_pickling(folder):
     assert store.image_ids.tolist() == [2, 5, 7, 40] and len(store) == 4
     assert 40 in store and 41 not in store and 6 not in store
     for _ in range(2):
-        for pictures in reversed(PICTURES):
-            for image_id, expected in pictures.items():
+        for images in reversed(IMAGES):
+            for image_id, expected in images.items():
                 found = store.load(image_id)
                 assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
         store = pickle.loads(pickle.dumps(store))
@@ -74,12 +74,12 @@ def test_an_unfinished_store_says_how_to_go_on(tmp_path):
         RegionStore(make(tmp_path / 'half', (1,)))
 
 
-def test_pictures_that_are_missing(folder):
+def test_images_that_are_missing(folder):
     store = RegionStore(folder)
     with pytest.raises(ValueError, match='image id 41 is not in the region store'):
         store.load(41)
-    store.check_images([2, 7])  # pictures of the store that nobody asks for do no harm
-    with pytest.raises(ValueError, match=r'2 of 3 pictures.*\[8, 9\]'):
+    store.check_images([2, 7])  # images of the store that nobody asks for do no harm
+    with pytest.raises(ValueError, match=r'2 of 3 images.*\[8, 9\]'):
         store.check_images([8, 9, 40])
 
 
@@ -157,8 +157,8 @@ def test_no_flipped_bit_of_the_index_gives_other_regions(folder, checksum):
     for _ in flips(path):
         try:
             store = RegionStore(folder)
-            for pictures in PICTURES:
-                for image_id, expected in pictures.items():
+            for images in IMAGES:
+                for image_id, expected in images.items():
                     found = store.load(image_id)
                     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
         except ValueError as error:
@@ -171,7 +171,7 @@ def test_no_flipped_bit_of_a_shard_gives_other_regions(folder):
     for _ in flips(shard_path(folder, 0, 2)):
         try:
             store = RegionStore(folder)
-            for image_id, expected in PICTURES[0].items():
+            for image_id, expected in IMAGES[0].items():
                 found = store.load(image_id)
                 assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
         except ValueError as error:

@@ -51,7 +51,7 @@ def test_words_of_a_list():
     assert found('nothing here') == [] and found('') == []
 
 
-def test_neighbours_of_a_list():
+def test_neighbors_of_a_list():
     words = frozenset({'striped', 'red', 'star', 'dog'})
     assert listed_words('a striped red star, red dog', words, max_words=2) == [
         'striped',

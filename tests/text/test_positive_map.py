@@ -30,7 +30,7 @@ def test_rows_are_shares_of_the_phrase():
     assert torch.allclose(shares, torch.tensor(expected))
 
 
-def test_ends_in_spaces_fall_back_to_their_neighbours():
+def test_ends_in_spaces_fall_back_to_their_neighbors():
     assert tokens([[[5, 11]]]) == [[3]]  # begins two spaces before its word
     assert tokens([[[2, 7]]]) == [[2]]  # ends two spaces behind it
     assert tokens([[[5, 7]]]) == [[]]  # nothing but spaces: the end lies before the begin

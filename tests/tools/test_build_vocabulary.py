@@ -25,7 +25,7 @@ def run(*args, ok=True):
     return result.stdout if ok else result.stderr
 
 
-def test_an_array_is_imported_normalised_and_inspected(tmp_path):
+def test_an_array_is_imported_normalized_and_inspected(tmp_path):
     rows = torch.tensor([[3.0, 4.0, 0], [0, 0, 2.0]])
     np.save(tmp_path / 'rows.npy', rows.t().numpy())  # (D, K), as DetPro and others store them
     out = tmp_path / 'v.safetensors'

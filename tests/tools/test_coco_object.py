@@ -28,7 +28,7 @@ def test_values_by_hand(tool):
         assert names[table[category - 1] - 1] == name
     assert table[89] == 80 and names[79] == 'toothbrush'
     assert sorted(set(table[table > 0].tolist())) == list(range(1, 81))
-    # Stuff (ids 92 to 182) and unlabelled pixels are background: nothing is ignored.
+    # Stuff (ids 92 to 182) and unlabeled pixels are background: nothing is ignored.
     assert set(table[91:].tolist()) == {0}
 
 
@@ -51,5 +51,5 @@ def test_bad_input(tool, tmp_path, capsys):
     with pytest.raises((ValueError, OSError), match=re.escape('b.png: it holds the values [11]')):
         tool.main([str(tmp_path), str(tmp_path / 'out')])
     cv2.imwrite(str(tmp_path / 'b.png'), np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises((ValueError, OSError), match=re.escape('picture of mode RGB')):
+    with pytest.raises((ValueError, OSError), match=re.escape('image of mode RGB')):
         tool.main([str(tmp_path), str(tmp_path / 'out')])

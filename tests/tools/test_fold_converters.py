@@ -24,7 +24,7 @@ def converters(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def picture(path, *size):
+def image(path, *size):
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.zeros((*size, 3), np.uint8))
 
@@ -38,7 +38,7 @@ def voc(tmp_path):
     (root / 'SegmentationClass').mkdir(parents=True)
     (root / 'ImageSets' / 'Segmentation').mkdir(parents=True)
     for name in ('train_1', 'val_1', 'sbd_1'):
-        picture(root / 'JPEGImages' / f'{name}.jpg', 2, 3)
+        image(root / 'JPEGImages' / f'{name}.jpg', 2, 3)
     for name, values in (
         ('train_1', [[0, 6, 6], [0, 0, 255]]),
         ('val_1', [[0, 1, 7], [1, 1, 255]]),
@@ -125,7 +125,7 @@ def coco(tmp_path):
     square = [[0, 0, 4, 0, 4, 4, 0, 4]]
     small = [[0, 0, 2, 0, 2, 2, 0, 2]]
     for part in ('train2014', 'val2014'):
-        picture(root / part / f'{part}_1.jpg', 4, 6)
+        image(root / part / f'{part}_1.jpg', 4, 6)
         shared = dict(image_id=7, iscrowd=0)
         annotations = [
             dict(id=1, category_id=3, segmentation=small, area=4, bbox=[0, 0, 2, 2], **shared),
@@ -153,7 +153,7 @@ def test_coco20i(coco, tmp_path):
     assert json.loads((out / 'splits/trn/fold1.json').read_text()) == {
         '0': ['train2014/train2014_1.jpg']
     }
-    with pytest.raises(ValueError, match='no picture shows the classes .4, 8'):
+    with pytest.raises(ValueError, match='no image shows the classes .4, 8'):
         FoldSegDataset(benchmark='coco20i', fold=0, part='test', data_root=str(out), pipeline=LOAD)
 
 
@@ -175,7 +175,7 @@ def test_ready_masks_are_linked_and_never_painted_over(coco, tmp_path, capsys):
     import coco20i
 
     for part in ('train2014', 'val2014'):
-        picture(tmp_path / 'ready' / part / f'{part}_1.png', 1, 1)
+        image(tmp_path / 'ready' / part / f'{part}_1.png', 1, 1)
     out, ready = tmp_path / 'out', tmp_path / 'ready'
     arguments = ['--coco', str(coco), '--out', str(out)]
     assert coco20i.main(arguments) == 0

@@ -18,7 +18,7 @@ TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'make_mini_clip.py'
 
 @pytest.fixture(scope='module')
 def world(tmp_path_factory) -> Path:
-    """Pictures that the mini CLIP was not trained on, 384 in each list."""
+    """Images that the mini CLIP was not trained on, 384 in each list."""
     out = tmp_path_factory.mktemp('world')
     parts = ('detection', 'classification')
     make(out, parts=parts, scale=0.1, processes=1, report=lambda line: None)
@@ -45,7 +45,7 @@ def test_shipped_report_says_what_was_promised_and_how_it_was_trained():
     assert report['trained']['seed'] == 0
 
 
-def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_pictures(world, tmp_path):
+def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_images(world, tmp_path):
     weights = tmp_path / 'mini_clip.safetensors'
     weights.write_bytes((ASSETS / 'mini_clip.safetensors').read_bytes())
     result = run('--out', weights, '--world', world)
@@ -54,9 +54,9 @@ def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_pictures(w
     for split in ('val', 'test'):
         words = report[split]['sentence']
         assert words['base'] >= 80 and words['novel'] >= 85 and words['unseen'] >= 70
-        pictures = report[split]['one example picture']
-        assert pictures['base'] >= 65 and pictures['novel'] >= 70
-        assert report[split]['single words']['colour'] >= 80
+        images = report[split]['one example image']
+        assert images['base'] >= 65 and images['novel'] >= 70
+        assert report[split]['single words']['color'] >= 80
 
 
 def test_exports_a_checkpoint_and_untrained_weights_are_at_chance(world, tmp_path):

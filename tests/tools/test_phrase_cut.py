@@ -56,9 +56,9 @@ def test_the_data_set_reads_phrases_boxes_and_masks(tmp_path, capsys):
     assert [row['bbox_label'] for row in info['instances']] == [0, 0]
 
 
-def test_missing_files_and_unknown_pictures_are_named(tmp_path):
+def test_missing_files_and_unknown_images_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match='image_data_split.json'):
         phrase_cut.main([str(tmp_path)])
     write(tmp_path, image_id=8)
-    with pytest.raises(ValueError, match='no picture 8'):
+    with pytest.raises(ValueError, match='no image 8'):
         phrase_cut.main([str(tmp_path)])

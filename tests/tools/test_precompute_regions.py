@@ -36,7 +36,7 @@ def tool():
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory) -> Path:
-    """Seven pictures with boxes (one has none) and a teacher with random weights."""
+    """Seven images with boxes (one has none) and a teacher with random weights."""
     folder = tmp_path_factory.mktemp('regions')
     rng = np.random.default_rng(0)
     images, rows = [], []
@@ -145,9 +145,7 @@ def test_a_run_that_is_killed_three_times_goes_on(data, store, tmp_path):
 def test_dry_run_tells_size_and_writes_nothing(tool, data, tmp_path, capsys):
     tool.main(arguments(data, tmp_path / 'none', '--dry-run'))
     printed = capsys.readouterr().out
-    assert (
-        'pictures  7' in printed and f'regions   {sum(COUNTS)}, {2 * sum(COUNTS)} crops' in printed
-    )
+    assert 'images  7' in printed and f'regions   {sum(COUNTS)}, {2 * sum(COUNTS)} crops' in printed
     assert f'{sum(COUNTS) * (20 + 256) / 1000:.1f} kB in 4 shards' in printed
     assert 'regions/s' in printed and not (tmp_path / 'none').exists()
 
@@ -159,15 +157,15 @@ def test_another_crop_rule_or_other_boxes_do_not_mix(tool, data, store):
         tool.main(arguments(data, store, '--max-regions', '2'))
 
 
-def test_boxes_of_other_pictures(tool, data, tmp_path):
+def test_boxes_of_other_images(tool, data, tmp_path):
     np.savez(
         data / 'other.npz', image_ids=np.arange(3), offsets=np.arange(4), boxes=np.ones((3, 4))
     )
-    with pytest.raises(ValueError, match=r'no entry for 7 of 7 pictures.*\[94, 95, 96\]'):
+    with pytest.raises(ValueError, match=r'no entry for 7 of 7 images.*\[94, 95, 96\]'):
         tool.main(arguments(data, tmp_path / 'x', boxes='other.npz'))
     outside = [dict(image_id=98, bbox=[500, 500, 20, 20], score=1)]
     (data / 'outside.json').write_text(json.dumps(outside))
-    with pytest.raises(ValueError, match=r'image id 98, .*2\.png.*other pictures'):
+    with pytest.raises(ValueError, match=r'image id 98, .*2\.png.*other images'):
         tool.main(arguments(data, tmp_path / 'y', boxes='outside.json'))
     (data / 'bad.npz').write_bytes(b'nothing')
     with pytest.raises(ValueError, match=r'bad\.npz is not a file of boxes'):
@@ -204,7 +202,7 @@ def test_proposals_of_a_detector(tool, data, tmp_path):
         found = store.load(100 - number)
         assert len(found.boxes) == 6
         assert (found.scores.diff() <= 0).all()
-        width, height = 60 + 4 * number, 50  # in the picture's own pixels, inside of it
+        width, height = 60 + 4 * number, 50  # in the image's own pixels, inside of it
         assert (found.boxes >= 0).all() and found.boxes[:, 2].max() <= width + 1e-3
         assert found.boxes[:, 3].max() <= height + 1e-3 and found.boxes[:, 2].max() > width / 2
     detector[-1] = str(data / 'teacher.safetensors')

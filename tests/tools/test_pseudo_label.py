@@ -19,7 +19,7 @@ from mmclip.datasets import GroundingShards
 from mmclip.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
-COLOURS = dict(red=(255, 0, 0), green=(0, 255, 0), blue=(0, 0, 255))
+COLORS = dict(red=(255, 0, 0), green=(0, 255, 0), blue=(0, 0, 255))
 CONFIG = """
 default_scope = 'mmdet'
 model = dict(type='mmclip.ToyGrounder', data_preprocessor=dict(type='mmdet.DetDataPreprocessor'))
@@ -32,18 +32,18 @@ test_dataloader = dict(dataset=dict(pipeline=[
 
 @MODELS.register_module()
 class ToyGrounder(BaseModel):
-    """Finds the extent of the colour that a phrase names; the weight is its score."""
+    """Finds the extent of the color that a phrase names; the weight is its score."""
 
     def __init__(self, data_preprocessor: dict) -> None:
         super().__init__(data_preprocessor)
         self.score = torch.nn.Parameter(torch.zeros(()))
 
     def forward(self, inputs, data_samples, mode):
-        for picture, sample in zip(inputs, data_samples, strict=True):
+        for image, sample in zip(inputs, data_samples, strict=True):
             boxes, labels = [], []
             for label, ((start, end),) in enumerate(sample.phrase_spans):
-                colour = torch.tensor(COLOURS[sample.text[start:end].split()[-2]][::-1])  # BGR
-                places = (picture == colour[:, None, None]).all(0).nonzero()
+                color = torch.tensor(COLORS[sample.text[start:end].split()[-2]][::-1])  # BGR
+                places = (image == color[:, None, None]).all(0).nonzero()
                 if len(places):
                     low, high = places.amin(0), places.amax(0) + 1
                     scale = torch.tensor(sample.scale_factor).repeat(2)
@@ -62,10 +62,10 @@ def tool():
     return label_command
 
 
-def picture(colour):
+def image(color):
     """40 x 20 with a square of 10 at (5, 5)."""
     pixels = np.zeros((20, 40, 3), np.uint8)
-    pixels[5:15, 5:15] = COLOURS[colour]
+    pixels[5:15, 5:15] = COLORS[color]
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, 'PNG')
     return buffer.getvalue()
@@ -89,13 +89,13 @@ def data(tmp_path_factory):
     write_shard(
         folder / 's0.tar',
         [
-            (picture('red'), 'a red square beside a blue square'),
-            (picture('green'), 'nothing'),
-            (picture('green'), 'look: a green square and a green square'),
+            (image('red'), 'a red square beside a blue square'),
+            (image('green'), 'nothing'),
+            (image('green'), 'look: a green square and a green square'),
         ],
     )
-    write_shard(folder / 's1.tar', [(b'no picture', 'a red square'), (picture('blue'), 'a red x')])
-    write_shard(folder / 's2.tar', [(picture('blue'), f'{n} blue square') for n in range(5)])
+    write_shard(folder / 's1.tar', [(b'no image', 'a red square'), (image('blue'), 'a red x')])
+    write_shard(folder / 's2.tar', [(image('blue'), f'{n} blue square') for n in range(5)])
     (folder / 'words.txt').write_text('red green blue square x')
     return folder
 
@@ -182,14 +182,14 @@ def test_an_interrupted_run_goes_on(tool, data, labels, tmp_path, monkeypatch, c
     tool.main(arguments(data, out))
     assert content(out) == content(labels)
     assert (out / 's0.jsonl').stat().st_mtime_ns == before
-    assert '3 of 3 shards are labelled' in capsys.readouterr().out
+    assert '3 of 3 shards are labeled' in capsys.readouterr().out
 
 
-def test_a_thin_picture_is_broken_not_the_run(tool, data, tmp_path, capsys):
+def test_a_thin_image_is_broken_not_the_run(tool, data, tmp_path, capsys):
     line = io.BytesIO()
     Image.new('RGB', (300, 1)).save(line, 'PNG')  # 80 x 0 after the resize
     thin = (line.getvalue(), 'a red square')
-    write_shard(tmp_path / 't0.tar', [thin, (picture('red'), 'a red square'), thin, thin])
+    write_shard(tmp_path / 't0.tar', [thin, (image('red'), 'a red square'), thin, thin])
     given = arguments(data, tmp_path / 'out')
     given[3] = str(tmp_path / 't0.tar')
     tool.main(given)
@@ -204,7 +204,7 @@ def test_a_pipeline_that_prepares_nothing_is_an_error(tool, data, tmp_path, monk
         tool.main(arguments(data, tmp_path, shards='s2.tar'))
 
 
-@pytest.mark.parametrize('kept', [512 * 3 + 40, 512 * 4, 100, 0])  # in a picture, between, none
+@pytest.mark.parametrize('kept', [512 * 3 + 40, 512 * 4, 100, 0])  # in an image, between, none
 def test_a_shard_that_is_cut_off_gets_no_file(tool, data, labels, tmp_path, kept):
     for name in ('s0', 's1', 's2'):
         (tmp_path / f'{name}.tar').write_bytes((data / f'{name}.tar').read_bytes())
@@ -246,9 +246,7 @@ def test_a_dry_run_says_the_cost_and_writes_nothing(tool, data, tmp_path, capsys
 
 
 def test_the_summary_counts_what_was_left_out(tool):
-    counts = tool.Counts(
-        pairs=3600, labelled=10, boxes=12, broken=1, without_phrase=2, seconds=36.0
-    )
+    counts = tool.Counts(pairs=3600, labeled=10, boxes=12, broken=1, without_phrase=2, seconds=36.0)
     said = tool.summary(counts, 4, 3.0)
     assert '10 with boxes, 12 boxes; 2 without a phrase, 1 broken' in said
     assert '100.0 pairs/s' in said and '2.8 process-hours, 0.7 h in 4 processes, 8.33 at 3' in said
@@ -290,5 +288,5 @@ def test_a_shard_that_is_damaged_in_the_middle_gets_no_file(tool, data, tmp_path
     with pytest.raises(SystemExit, match='1 shards are damaged'):
         tool.main(given)
     said = capsys.readouterr().out
-    assert '0 of 1 shards are labelled' in said
+    assert '0 of 1 shards are labeled' in said
     assert sorted(content(tmp_path / 'out')) == ['meta.json']

@@ -1,4 +1,4 @@
-"""Pictures of predictions, by the hosts' tools and by mmclip's."""
+"""Images of predictions, by the hosts' tools and by mmclip's."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_configs_of_a_host_that_draws_name_its_hook_switched_off(name):
 
 @pytest.mark.parametrize('host', MINIS)
 @pytest.mark.parametrize('package', ['mmclip', 'host'])
-def test_show_dir_draws_the_pictures(host, package, world, tmp_path):
+def test_show_dir_draws_the_images(host, package, world, tmp_path):
     config = Config.fromfile(config_path(MINIS[host]))
     leaf = tmp_path / 'leaf.py'
     leaf.write_text(
@@ -66,7 +66,7 @@ def test_show_dir_draws_the_pictures(host, package, world, tmp_path):
         '--work-dir',
         'wd',
         '--show-dir',
-        tmp_path / 'pictures' if host == 'mmseg' else 'pictures',
+        tmp_path / 'images' if host == 'mmseg' else 'images',
         cwd=tmp_path,
     )
-    assert list(tmp_path.rglob('pictures/**/*.png')), sorted(tmp_path.rglob('*'))
+    assert list(tmp_path.rglob('images/**/*.png')), sorted(tmp_path.rglob('*'))

@@ -62,7 +62,7 @@ def test_missing_data_are_named_with_what_brings_them(root, missing, help, tmp_p
     assert last.startswith('how to get it: ') and help in last
 
 
-def test_the_folder_of_the_pictures_and_own_help(tmp_path):
+def test_the_folder_of_the_images_and_own_help(tmp_path):
     (tmp_path / 'mine' / 'annotations').mkdir(parents=True)
     (tmp_path / 'mine' / 'annotations' / 'train.json').write_text('{}')
     more = DATA.format(root='mine/') + "data_help = {'mine': 'ask Ada for the disk'}\n"
@@ -238,7 +238,7 @@ def test_test_writes_metrics_and_predictions(trained):
     'options, expected',
     [
         (['--tta'], 'the config has no tta_model and no tta_pipeline'),
-        (['--show-dir', 'pictures'], 'names no hook that draws'),
+        (['--show-dir', 'images'], 'names no hook that draws'),
         (['--out', 'p.json'], 'must end with .pkl'),
     ],
 )

@@ -115,7 +115,7 @@ def test_other_videos_or_weights_are_another_store(store, videos, tmp_path):
 
 def test_a_head_of_the_same_weights_is_another_store(store, videos, tmp_path):
     config = tmp_path / 'port.py'
-    head = "dict(type='mmclip.MeanPHead', normalise_frames=False)"
+    head = "dict(type='mmclip.MeanPHead', normalize_frames=False)"
     config.write_text(f"_base_ = 'mmclip::{CONFIG}'\nmodel = dict(sim_head={head})\n")
     with pytest.raises(ValueError, match='a store of other model;'):
         tool('extract_video_features').main(
@@ -224,8 +224,8 @@ def test_cells_are_trained_on_the_whole_store(tmp_path):
     meta = open_store(tmp_path, [f'v{i}' for i in range(800)], meta, per_shard=100)
     fill_store(tmp_path, meta, lambda start, stop: (vectors[start:stop], torch.ones(stop - start)))
     index = build_index(FeatureStore(tmp_path), 'IVF8,Flat', train=400)
-    centres = torch.from_numpy(index.quantizer.reconstruct_n(0, 8))
-    assert (centres.max(0).values > 0.5).all()  # of every kind one, those at the end too
+    centers = torch.from_numpy(index.quantizer.reconstruct_n(0, 8))
+    assert (centers.max(0).values > 0.5).all()  # of every kind one, those at the end too
 
 
 def test_search_by_faiss(many):

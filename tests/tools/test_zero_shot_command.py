@@ -15,7 +15,7 @@ def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
-def test_mini_clip_names_pictures_without_a_checkpoint(tmp_path):
+def test_mini_clip_names_images_without_a_checkpoint(tmp_path):
     """Far above chance (0.3 %), and at chance where every name stands for another thing."""
     make(
         tmp_path / 'data/mini_world',

@@ -1,4 +1,4 @@
-"""Maps of words: what is painted, what the legend says, and the way there from a picture."""
+"""Maps of words: what is painted, what the legend says, and the way there from an image."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from mmengine import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmclip import config_path
-from mmclip.visualization.word_boxes import word_colour
+from mmclip.visualization.word_boxes import word_color
 from mmclip.visualization.word_masks import paint, words_in
 
 NAMES = ('other', 'cat', 'red car')
@@ -19,17 +19,17 @@ def test_words_by_their_share():
     assert words_in(np.full((2, 2), 255), NAMES) == []
 
 
-def test_words_are_painted_in_their_colours_and_the_background_is_not():
-    picture = np.full((60, 80, 3), 100, np.uint8)
+def test_words_are_painted_in_their_colors_and_the_background_is_not():
+    image = np.full((60, 80, 3), 100, np.uint8)
     labels = np.zeros((60, 80), int)
     labels[10:30, 10:40] = 1
-    drawn = paint(picture, labels, NAMES)
+    drawn = paint(image, labels, NAMES)
     assert drawn.shape[1] == 80 and drawn.shape[0] > 60
     assert (drawn[:60][labels == 0] == 100).all()
-    inside = (np.array(word_colour(1)) + 100) / 2
+    inside = (np.array(word_color(1)) + 100) / 2
     assert np.abs(drawn[20, 20] - inside).max() <= 1
-    assert tuple(drawn[10, 20]) == word_colour(1), 'the edge is opaque'
-    assert (picture == 100).all(), 'the picture itself was changed'
+    assert tuple(drawn[10, 20]) == word_color(1), 'the edge is opaque'
+    assert (image == 100).all(), 'the image itself was changed'
 
 
 def test_more_words_than_the_legend_holds():
@@ -38,7 +38,7 @@ def test_more_words_than_the_legend_holds():
     assert drawn.shape[1] == 64
 
 
-def test_any_words_on_a_picture_by_the_inferencer(tmp_path):
+def test_any_words_on_a_image_by_the_inferencer(tmp_path):
     from mmclip.apis import OpenVocabInferencer
 
     config = Config.fromfile(config_path('lseg/lseg_r18_mini.py'))

@@ -267,10 +267,10 @@ def test_a_missing_file_names_the_tool(tmp_path):
         Vocabulary.load(tmp_path / 'none.safetensors')
 
 
-def test_rows_must_be_normalised_finite_and_as_many_as_names():
+def test_rows_must_be_normalized_finite_and_as_many_as_names():
     with pytest.raises(ValueError, match='one row for each of 2'):
         Vocabulary(('a', 'b'), torch.eye(3))
-    with pytest.raises(ValueError, match=r"normalised; that of 'b'"):
+    with pytest.raises(ValueError, match=r"normalized; that of 'b'"):
         Vocabulary(('a', 'b'), torch.tensor([[1.0, 0], [0, 2]]))
     with pytest.raises(ValueError, match='finite'):
         Vocabulary(('a',), torch.tensor([[float('nan'), 1]]))
@@ -283,33 +283,33 @@ def test_select_reorders_by_name():
         vocabulary.select(['a', 'z'])
 
 
-def test_pictures_alone_words_alone_and_both(encoder, tmp_path):
-    for index, colour in enumerate(('red', 'blue')):
-        Image.new('RGB', (20, 30), colour).save(tmp_path / f'{index}.png')
+def test_images_alone_words_alone_and_both(encoder, tmp_path):
+    for index, color in enumerate(('red', 'blue')):
+        Image.new('RGB', (20, 30), color).save(tmp_path / f'{index}.png')
     file = tmp_path / 'examples.json'
     file.write_text(
         json.dumps(
             {
-                'pictures': ['0.png', '1.png'],
-                'both': dict(pictures=['1.png'], with_words=True),
+                'images': ['0.png', '1.png'],
+                'both': dict(images=['1.png'], with_words=True),
                 'unasked': ['0.png'],
             }
         )
     )
-    names = ['words', 'pictures', 'both']
+    names = ['words', 'images', 'both']
     made = Vocabulary.encode(names, text_encoder=encoder, examples=file)
     words = Vocabulary.encode(names, text_encoder=encoder)
-    red, blue = encoder.encode_pictures([Image.open(tmp_path / f'{i}.png') for i in (0, 1)])
+    red, blue = encoder.encode_images([Image.open(tmp_path / f'{i}.png') for i in (0, 1)])
     expected = torch.stack([words.embeddings[0], red + blue, blue + words.embeddings[2]])
     torch.testing.assert_close(made.embeddings, F.normalize(expected, dim=1), atol=1e-6, rtol=0)
 
 
 def test_bad_examples_are_named(encoder, tmp_path):
-    (tmp_path / 'no.png').write_text('not a picture')
+    (tmp_path / 'no.png').write_text('not an image')
     cases = {
         'among the 1 class names': {'dog': ['x.png']},
-        'has no picture': {'cat': []},
-        'is not a readable picture: cut off': {'cat': [str(tmp_path / 'no.png')]},
+        'has no image': {'cat': []},
+        'is not a readable image: cut off': {'cat': [str(tmp_path / 'no.png')]},
     }
     for message, examples in cases.items():
         with pytest.raises(ValueError, match=message):

@@ -3,11 +3,11 @@
     python tools/dataset_converters/coco20i.py --coco data/coco2014 \\
         --lists lang-seg/fewshot_data/data/splits/coco --out data/coco20i
 
-reads ``annotations/instances_{train,val}2014.json`` and the pictures, and writes below ``--out``
+reads ``annotations/instances_{train,val}2014.json`` and the images, and writes below ``--out``
 
-    train2014/, val2014/                     links to the pictures
+    train2014/, val2014/                     links to the images
     annotations/{train,val}2014/*.png        8-bit masks: 0 background, i the i-th category
-    splits/{trn,val}/fold{0..3}.json         class (from 0) -> names of pictures
+    splits/{trn,val}/fold{0..3}.json         class (from 0) -> names of images
 
 Instances are painted from large to small, so that small ones stay visible; crowds are not painted.
 The lists are the official ones, which HSNet and LSeg publish in their repositories as pickles (read
@@ -45,7 +45,7 @@ def paint(coco: COCO, image: dict, index_of: dict[int, int]) -> np.ndarray:
 
 
 def write_masks(annotation_file: Path, out: Path) -> None:
-    """Masks of all pictures that an annotation file lists.
+    """Masks of all images that an annotation file lists.
 
     Raises:
         ValueError: ``out`` is a link, to masks of somebody else's.
@@ -75,7 +75,7 @@ def official_lists(folder: Path, out: Path) -> None:
 
 
 def lists_of_masks(root: Path, out: Path) -> None:
-    """Every class in every picture that shows it."""
+    """Every class in every image that shows it."""
     for kind, part in PARTS.items():
         shown = defaultdict(list)
         for path in track(sorted((root / 'annotations' / part).glob('*.png')), f'lists {part}'):
@@ -90,7 +90,7 @@ def lists_of_masks(root: Path, out: Path) -> None:
 
 
 def prepare(coco: Path, masks: Path | None, lists: Path | None, out: Path) -> None:
-    """Pictures, masks and lists below ``out``."""
+    """Images, masks and lists below ``out``."""
     for part in PARTS.values():
         link_folder(out / part, coco / part)
         if masks is not None:

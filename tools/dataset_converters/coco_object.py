@@ -4,8 +4,8 @@
         data/coco/annotations/coco_object/val2017
 
 SRC holds ``stuffthingmaps_trainval2017``'s PNG files (a pixel is a category's id less one, 255 is
-unlabelled). In DST things are 1 to 80 in the order of COCO's ids, and everything else, the
-unlabelled too, is 0, the background: nothing is ignored. Files that are there already are skipped.
+unlabeled). In DST things are 1 to 80 in the order of COCO's ids, and everything else, the
+unlabeled too, is 0, the background: nothing is ignored. Files that are there already are skipped.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Prepares PASCAL-5i from PASCAL VOC 2012 and the semantic boundaries data set (SBD).
+"""Prepares PASCAL-5i from PASCAL VOC 2012 and the semantic boundaries dataset (SBD).
 
     python tools/dataset_converters/pascal5i.py --voc VOCdevkit/VOC2012 --sbd benchmark_RELEASE \\
         --lists lang-seg/fewshot_data/data/splits/pascal --out data/pascal5i
@@ -6,12 +6,12 @@
 writes below ``--out``
 
     JPEGImages/              a link to VOC's
-    SegmentationClassAug/    8-bit index masks: VOC's own; SBD's for pictures without one
+    SegmentationClassAug/    8-bit index masks: VOC's own; SBD's for images without one
     splits/{trn,val}/fold{0..3}.txt
 
 The lists are the official ones, which HSNet and LSeg publish in their repositories. Without
 ``--lists`` they are made from the masks: VOC's segmentation val set for testing, the rest for
-training, every class in every picture that shows it. Figures with such lists are not comparable.
+training, every class in every image that shows it. Figures with such lists are not comparable.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def save(mask: np.ndarray, path: Path) -> None:
 
 
 def write_masks(voc: Path, sbd: Path | None, out: Path) -> None:
-    """Masks of VOC, then of SBD for the pictures that have none."""
+    """Masks of VOC, then of SBD for the images that have none."""
     out.mkdir(parents=True, exist_ok=True)
     for path in track(sorted((voc / 'SegmentationClass').glob('*.png')), 'VOC'):
         save(read_mask(str(path)).astype(np.uint8), out / path.name)
@@ -60,7 +60,7 @@ def write_masks(voc: Path, sbd: Path | None, out: Path) -> None:
 
 
 def questions(masks: Path, names: Iterable[str], classes: set[int]) -> Iterator[str]:
-    """Lines ``name__class`` (from 1) for every one of the classes in every picture."""
+    """Lines ``name__class`` (from 1) for every one of the classes in every image."""
     for name in names:
         for value in np.unique(read_mask(str(masks / f'{name}.png'))).tolist():
             if value not in (0, VOID) and value - 1 in classes:

@@ -3,7 +3,7 @@
     python tools/dataset_converters/phrase_cut.py data/phrase_cut --split test
 
 reads ``refer_test.json`` (a phrase, its boxes and polygons per record) and
-``image_data_split.json`` (sizes of the Visual Genome pictures), and writes ``odvg_test.jsonl``:
+``image_data_split.json`` (sizes of the Visual Genome images), and writes ``odvg_test.jsonl``:
 one record per phrase, which is the whole caption.
 """
 
@@ -35,12 +35,12 @@ def records(folder: Path, split: str) -> Iterator[dict]:
     """ODVG records: boxes xywh become xyxy, each object's polygons stay with it.
 
     Raises:
-        ValueError: a picture whose size is not known.
+        ValueError: an image whose size is not known.
     """
     sizes = {row['image_id']: row for row in read(folder / 'image_data_split.json')}
     for row in read(folder / f'refer_{split}.json'):
         if row['image_id'] not in sizes:
-            raise ValueError(f'image_data_split.json has no picture {row["image_id"]}')
+            raise ValueError(f'image_data_split.json has no image {row["image_id"]}')
         size, phrase = sizes[row['image_id']], row['phrase']
         boxes = [[x, y, x + w, y + h] for x, y, w, h in row['instance_boxes']]
         polygons = [

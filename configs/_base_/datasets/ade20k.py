@@ -9,7 +9,7 @@ train_pipeline = [
     dict(type='mmclip.RandomLongSideCrop', base_size=520, crop_size=480),
     dict(type='mmseg.PackSegInputs'),
 ]
-# Pictures keep their size: the evaluation over scales resizes them.
+# Images keep their size: the evaluation over scales resizes them.
 test_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmclip.LoadSegMap'),

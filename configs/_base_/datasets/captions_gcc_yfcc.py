@@ -1,4 +1,4 @@
-# GCC3M + GCC12M + YFCC14M, the pictures that the authors could still get (their counts), as WebDataset
+# GCC3M + GCC12M + YFCC14M, the images that the authors could still get (their counts), as WebDataset
 # shards: docs/en/datasets.md. One epoch is total // global batch iterations.
 data_root = 'data/'
 train_pipeline = [

@@ -16,7 +16,7 @@ train_pipeline = [
         max_wh_scale_gap=1),
     dict(type='mmclip.FrameResize', size=224),
     dict(type='mmaction.Flip', flip_ratio=0.5),
-    dict(type='mmclip.FrameColour'),
+    dict(type='mmclip.FrameColor'),
     dict(type='mmaction.FormatShape', input_format='NCHW'),
     dict(type='mmaction.PackActionInputs'),
 ]

@@ -1,4 +1,4 @@
-# CIFAR-100's test pictures (torchvision's archive in data/cifar100): docs/en/datasets.md.
+# CIFAR-100's test images (torchvision's archive in data/cifar100): docs/en/datasets.md.
 test_pipeline = [
     dict(type='mmclip.CLIPResizeCrop', size=224),
     dict(type='mmclip.PackCLIPInputs'),

@@ -1,4 +1,4 @@
-# COCO-20i (docs/en/datasets.md): 80 classes, four folds of twenty. Every picture becomes 480 x 480.
+# COCO-20i (docs/en/datasets.md): 80 classes, four folds of twenty. Every image becomes 480 x 480.
 data_root = 'data/coco20i'
 
 train_pipeline = [

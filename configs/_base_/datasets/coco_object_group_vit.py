@@ -1,4 +1,4 @@
-# COCO-Object val2017 (5000 pictures, 80 classes and the background): masks by
+# COCO-Object val2017 (5000 images, 80 classes and the background): masks by
 # tools/dataset_converters/coco_object.py out of COCO-Stuff's. Short side 448. Data: docs/en/datasets.md.
 test_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),

@@ -1,4 +1,4 @@
-# Flickr30k Entities: recall of phrases on val (1000 pictures) and test (1000), any-box protocol. The model
+# Flickr30k Entities: recall of phrases on val (1000 images) and test (1000), any-box protocol. The model
 # reads each caption, so there is no vocabulary to set.
 _base_ = ['./glip_pipelines.py']
 

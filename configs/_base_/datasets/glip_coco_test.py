@@ -1,4 +1,4 @@
-# COCO val2017, all 80 classes, 100 detections per picture.
+# COCO val2017, all 80 classes, 100 detections per image.
 _base_ = ['./glip_pipelines.py']
 
 val_dataloader = dict(

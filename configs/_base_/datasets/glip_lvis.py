@@ -1,4 +1,4 @@
-# LVIS v1: training on its boxes, tests on the whole validation set (19 809 pictures). Of all 1203 names
+# LVIS v1: training on its boxes, tests on the whole validation set (19 809 images). Of all 1203 names
 # 85 are drawn for each caption, which holds as many as fit.
 _base_ = ['./glip_lvis_minival.py']
 

@@ -1,4 +1,4 @@
-# LVIS v1 minival (5000 pictures of COCO val2017): plain AP (300 detections per picture) and fixed AP, with
+# LVIS v1 minival (5000 images of COCO val2017): plain AP (300 detections per image) and fixed AP, with
 # 1203 classes in chunks.
 _base_ = ['./glip_pipelines.py']
 

@@ -1,4 +1,4 @@
-# Objects365 and GoldG (Flickr30k Entities; Visual Genome and GQA without COCO's pictures), for GLIP-T (C).
+# Objects365 and GoldG (Flickr30k Entities; Visual Genome and GQA without COCO's images), for GLIP-T (C).
 _base_ = ['./glip_objects365.py']
 
 flickr30k = dict(
@@ -18,7 +18,7 @@ mixed = dict(
     filter_cfg=dict(filter_empty_gt=True),
     pipeline={{_base_.grounding_pipeline}})
 train_dataloader = dict(
-    # Shapes of pictures are not known beforehand once shards are among the data.
+    # Shapes of images are not known beforehand once shards are among the data.
     batch_sampler=None,
     dataset=dict(
         _delete_=True,

@@ -1,4 +1,4 @@
-# What GLIP's full-size data sets do with pictures and texts: Pillow's antialiased resizing, short side drawn
+# What GLIP's full-size datasets do with images and texts: Pillow's antialiased resizing, short side drawn
 # from five, flips that leave captions as they are, captions of at most 256 BERT tokens. Another text tower
 # needs another tokenizer here.
 tokenizer = dict(type='mmclip.BertTokens', source='bert-base-uncased')
@@ -34,7 +34,7 @@ all_classes_pipeline = [
     pack,
 ]
 grounding_pipeline = [load, boxes, resize, flip, caption, pack]
-# Pictures of shards are loaded already. Captions of other pictures are negatives.
+# Images of shards are loaded already. Captions of other images are negatives.
 shards_pipeline = [
     boxes,
     resize,
@@ -52,5 +52,5 @@ test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'text',
                    'custom_entities', 'tokens_positive')),
 ]
-# Each picture's own caption.
+# Each image's own caption.
 phrases_pipeline = [load, test_resize, caption, pack]

@@ -1,9 +1,9 @@
-# ImageNet's validation pictures in 1000 folders named by WordNet id: docs/en/datasets.md. The names are
-# those of the official notebook, in the order of the ids. Pictures as the CLIPs of 224 px see them.
+# ImageNet's validation images in 1000 folders named by WordNet id: docs/en/datasets.md. The names are
+# those of the official notebook, in the order of the ids. Images as the CLIPs of 224 px see them.
 data_root = 'data/imagenet/'
 
 test_pipeline = [
-    dict(type='mmclip.LoadPicture'),
+    dict(type='mmclip.LoadPILImage'),
     dict(type='mmclip.CLIPResizeCrop', size=224),
     dict(type='mmclip.PackCLIPInputs'),
 ]

@@ -2,7 +2,7 @@
 # Training sees the boxes of the 866 frequent and common classes; the 337 rare ones are novel.
 # Large-scale jitter of ViLD: one factor from U(0.1, 2.0) of 1024 px, random crop, flip. The padding to
 # 1024 x 1024 is the data preprocessor's (`mmdet.BatchFixedSizePad`), because it comes after the
-# normalisation.
+# normalization.
 data_root = 'data/lvis_v1/'
 image_size = (1024, 1024)
 

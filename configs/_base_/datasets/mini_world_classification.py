@@ -1,9 +1,9 @@
 # MiniWorld's crops with one thing each (`python tools/make_mini_world.py --out data/mini_world`): 384
-# names, training pictures of base things only. Pictures as the mini CLIP (48 px) sees them.
+# names, training images of base things only. Images as the mini CLIP (48 px) sees them.
 data_root = 'data/mini_world/classification/'
 
 pipeline = [
-    dict(type='mmclip.LoadPicture'),
+    dict(type='mmclip.LoadPILImage'),
     dict(type='mmclip.CLIPResizeCrop', size=48),
     dict(type='mmclip.PackCLIPInputs'),
 ]

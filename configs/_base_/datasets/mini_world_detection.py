@@ -1,5 +1,5 @@
 # MiniWorld in LVIS format (`python tools/make_mini_world.py --out data/mini_world`): 384 classes, of
-# which novel and unseen ones have frequency 'r' and no box in training. Pictures of 128 px.
+# which novel and unseen ones have frequency 'r' and no box in training. Images of 128 px.
 data_root = 'data/mini_world/detection/'
 
 train_pipeline = [
@@ -11,7 +11,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),
-    # Before Resize, so that the boxes are resized with the picture.
+    # Before Resize, so that the boxes are resized with the image.
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),
     dict(

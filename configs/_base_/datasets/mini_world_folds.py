@@ -1,5 +1,5 @@
 # MiniWorld's folds (`python tools/make_mini_world.py --out data/mini_world`): one of the 384 names is asked
-# for per picture of 128 px; a fold's 96 names are in no training mask, every shape, texture and colour is.
+# for per image of 128 px; a fold's 96 names are in no training mask, every shape, texture and color is.
 data_root = 'data/mini_world/segmentation/'
 
 train_pipeline = [

@@ -1,5 +1,5 @@
 # MiniWorld detection as grounding: class names become a caption. The 216 base classes have boxes; negatives
-# are drawn from base names only, since novel things lie unlabelled in the training pictures.
+# are drawn from base names only, since novel things lie unlabeled in the training images.
 _base_ = ['./mini_world_detection.py']
 
 max_tokens = 128

@@ -1,8 +1,8 @@
 # MiniWorld detection and grounding together (`python tools/make_mini_world.py --out data/mini_world` makes
-# the part 'grounding'): captions with phrases, and captions that mean one thing. Their pictures are not
-# flipped, because captions say 'leftmost'. Every phrase of a caption is in its picture; what is absent is learnt from
+# the part 'grounding'): captions with phrases, and captions that mean one thing. Their images are not
+# flipped, because captions say 'leftmost'. Every phrase of a caption is in its image; what is absent is learnt from
 # detection, three quarters of the mixture, and from phrases of other captions (PackCaptions). Referring captions name
-# one thing of their picture only, so nothing can be said to be absent there.
+# one thing of their image only, so nothing can be said to be absent there.
 _base_ = ['./mini_world_glip.py']
 
 grounding_root = 'data/mini_world/grounding/'

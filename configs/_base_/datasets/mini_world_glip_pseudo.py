@@ -1,4 +1,4 @@
-# MiniWorld detection, grounding and pseudo-labelled pairs, whose captions name base and novel things:
+# MiniWorld detection, grounding and pseudo-labeled pairs, whose captions name base and novel things:
 #   python tools/pseudo_label.py TEACHER_CONFIG TEACHER_CHECKPOINT \
 #       --shards 'data/mini_world/grounding/pairs-{00000..00007}.tar' --out data/mini_world_pseudo \
 #       --phrases mini_world

@@ -1,5 +1,5 @@
 # Phrases of MiniWorld's test captions: recall of boxes, apart for base, novel and unseen things. The model
-# reads each picture's own caption, so there is no vocabulary to set.
+# reads each image's own caption, so there is no vocabulary to set.
 test_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),
     dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True),

@@ -1,5 +1,5 @@
 # MiniWorld's captioned scenes (`python tools/make_mini_world.py --out data/mini_world`): training sees
-# pictures and captions only; masks of 8 colours are asked for in validation and testing.
+# images and captions only; masks of 8 colors are asked for in validation and testing.
 data_root = 'data/mini_world/scene_captions/'
 words = [
     'red', 'orange', 'yellow', 'green', 'cyan', 'blue', 'purple', 'pink', 'plain', 'striped', 'dotted',
@@ -7,7 +7,7 @@ words = [
     'arrow', 'diamond'
 ]
 train_pipeline = [
-    # Colours and textures count as nouns here, alone and as pairs ('striped red'); they go without a sentence
+    # Colors and textures count as nouns here, alone and as pairs ('striped red'); they go without a sentence
     # around them.
     dict(type='mmclip.NounPrompts', num_prompts=3, templates='name', source=words, max_words=2),
     dict(type='mmclip.CLIPRandomCrop', size=64, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip_prob=0.5),
@@ -37,11 +37,11 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='mmclip.OpenVocabSegDataset',
-        classes=data_root + 'colours.txt',
+        classes=data_root + 'colors.txt',
         background_word='background',
         img_suffix='.png',
         data_root=data_root,
-        data_prefix=dict(img_path='images/val', seg_map_path='colours/val'),
+        data_prefix=dict(img_path='images/val', seg_map_path='colors/val'),
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = dict(
@@ -50,11 +50,11 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='mmclip.OpenVocabSegDataset',
-        classes=data_root + 'colours.txt',
+        classes=data_root + 'colors.txt',
         background_word='background',
         img_suffix='.png',
         data_root=data_root,
-        data_prefix=dict(img_path='images/test', seg_map_path='colours/test'),
+        data_prefix=dict(img_path='images/test', seg_map_path='colors/test'),
         test_mode=True,
         pipeline=test_pipeline))
 val_evaluator = [dict(type='mmclip.OpenVocabIoU'), dict(type='mmclip.GroupIoU')]

@@ -1,6 +1,6 @@
 # MiniWorld's masks (`python tools/make_mini_world.py --out data/mini_world`): 384 names and a background,
-# pictures of 128 px. Training knows the words of the background and the 216 base classes only; novel things
-# lie in its pictures unlabelled. Validation and test ask for all 385 words.
+# images of 128 px. Training knows the words of the background and the 216 base classes only; novel things
+# lie in its images unlabeled. Validation and test ask for all 385 words.
 data_root = 'data/mini_world/segmentation/'
 
 train_pipeline = [

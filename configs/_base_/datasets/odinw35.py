@@ -5,7 +5,7 @@ _base_ = ['./glip_pipelines.py']
 
 valid = 'valid/annotations_without_background.json'
 export = 'val_annotations_without_background.json'
-# Name: folder below data/odinw, annotation file, folder of the pictures.
+# Name: folder below data/odinw, annotation file, folder of the images.
 sets = dict(
     AerialMaritimeDrone_large=('AerialMaritimeDrone/large', valid, 'valid'),
     AerialMaritimeDrone_tiled=('AerialMaritimeDrone/tiled', valid, 'valid'),
@@ -51,8 +51,8 @@ prompts = dict(
         'stingray': dict(suffix=' which is flat and round')
     },
     ChessPieces={
-        f'{colour}-{piece}': dict(name=f'{colour} {piece}')
-        for colour in ('black', 'white')
+        f'{color}-{piece}': dict(name=f'{color} {piece}')
+        for color in ('black', 'white')
         for piece in ('bishop', 'king', 'knight', 'pawn', 'queen', 'rook')
     },
     CottontailRabbits={'Cottontail-Rabbit': dict(name='rabbit')},

@@ -1,4 +1,4 @@
-# OV-COCO 48/17: COCO 2017 with 48 base and 17 novel classes, tested on all 65 (generalised protocol).
+# OV-COCO 48/17: COCO 2017 with 48 base and 17 novel classes, tested on all 65 (generalized protocol).
 # Files: python tools/dataset_converters/ov_coco.py data/coco
 # Training sees all images and the boxes of the base classes. For the variant in which the classifier
 # holds all 80 classes, make the files with --classes 80 and name them here.

@@ -1,4 +1,4 @@
-# PASCAL-5i (docs/en/datasets.md): 20 classes, four folds of five. Every picture becomes 480 x 480.
+# PASCAL-5i (docs/en/datasets.md): 20 classes, four folds of five. Every image becomes 480 x 480.
 data_root = 'data/pascal5i'
 
 train_pipeline = [

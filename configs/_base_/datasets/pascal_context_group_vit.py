@@ -1,4 +1,4 @@
-# PASCAL Context val (5105 pictures, 59 classes and the background) as GroupViT tests on it: short
+# PASCAL Context val (5105 images, 59 classes and the background) as GroupViT tests on it: short
 # side 448, three names of its own. Data: docs/en/datasets.md.
 test_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),

@@ -5,7 +5,7 @@ _base_ = ['./glip_pipelines.py']
 phrase_masks_pipeline = [
     {{_base_.load}},
     {{_base_.test_resize}},
-    # Behind the resizing, so that masks stay in the size of the original picture.
+    # Behind the resizing, so that masks stay in the size of the original image.
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False),
     {{_base_.caption}},
     {{_base_.pack}},

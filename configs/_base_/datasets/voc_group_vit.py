@@ -1,4 +1,4 @@
-# PASCAL VOC 2012 val (1449 pictures, 20 classes and the background) as GroupViT tests on it: short side
+# PASCAL VOC 2012 val (1449 images, 20 classes and the background) as GroupViT tests on it: short side
 # 448, names of its own. Data: docs/en/datasets.md.
 test_pipeline = [
     dict(type='mmcv.LoadImageFromFile'),

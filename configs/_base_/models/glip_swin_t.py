@@ -1,4 +1,4 @@
-# GLIP-T: Swin-T, pyramid P3-P7, BERT-base, six blocks of fusion, text layer and DyHead block. Pictures are
+# GLIP-T: Swin-T, pyramid P3-P7, BERT-base, six blocks of fusion, text layer and DyHead block. Images are
 # BGR. Where no fusion is wanted: fusion=None, and the head compares with the words as BERT gives them.
 model = dict(
     type='mmclip.GLIPDetector',

@@ -1,6 +1,6 @@
 # A GroupViT for MiniWorld's scenes of 64 px: one stage of one block, 8 groups, no block behind the grouping; no
 # Gumbel noise, which a model this small does not survive (docs/en/methods/group_vit.md). With two blocks the
-# patches of the background learn what else is in the picture and take its words (colours: 18 mIoU, not 34).
+# patches of the background learn what else is in the image and take its words (colors: 18 mIoU, not 34).
 # A group is the sum of its tokens and weights start wider than the paper's: in a handful of short runs (up to 1500
 # iterations, one to two seeds) groups with their oracle labels then had 56 to 60 mIoU, and 30 to 47 with the mean.
 # The background's threshold was chosen on the validation split.

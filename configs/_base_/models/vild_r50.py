@@ -1,5 +1,5 @@
 # ViLD's Mask R-CNN with ResNet-50, as the official configuration has it: trained from scratch, batch norm
-# everywhere (synchronised over GPUs), two convolutions in the RPN with norms of each level's own, four
+# everywhere (synchronized over GPUs), two convolutions in the RPN with norms of each level's own, four
 # convolutions and two dense layers in the box head, everything class-agnostic behind the classifier.
 norm_cfg = dict(type='BN', eps=1e-4, momentum=0.003, requires_grad=True)
 fc_norm_cfg = dict(type='mmengine.BN1d', eps=1e-4, momentum=0.003, requires_grad=True)

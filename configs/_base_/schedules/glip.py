@@ -1,4 +1,4 @@
-# Of GLIP-T's pre-training: 64 pictures a step (32 processes of 2), AdamW, biases twice the rate and no decay,
+# Of GLIP-T's pre-training: 64 images a step (32 processes of 2), AdamW, biases twice the rate and no decay,
 # BERT a tenth of the rate, a tenth at 67 % and 89 % of the iterations, averaged weights. Leaves set
 # max_iters and the two milestones.
 train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=285_000, val_interval=20_000)

@@ -1,4 +1,4 @@
-# Of GLIP's fine-tuning on COCO: 32 pictures a step, 24 epochs of 117 266 pictures, 1e-5 for everything.
+# Of GLIP's fine-tuning on COCO: 32 images a step, 24 epochs of 117 266 images, 1e-5 for everything.
 _base_ = './glip.py'
 
 train_cfg = dict(max_iters=88_000, val_interval=4_000)

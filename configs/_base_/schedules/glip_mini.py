@@ -1,4 +1,4 @@
-# 8 pictures a step; the backbone a third and the text tower a tenth of the rate.
+# 8 images a step; the backbone a third and the text tower a tenth of the rate.
 train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=1200, val_interval=1200)
 val_cfg = dict(type='mmengine.ValLoop')
 test_cfg = dict(type='mmengine.TestLoop')

@@ -1,4 +1,4 @@
-# Of GLIP's fine-tuning on small sets: 4 pictures a step, at most 200 epochs, a tenth of the rate after 3 epochs
+# Of GLIP's fine-tuning on small sets: 4 images a step, at most 200 epochs, a tenth of the rate after 3 epochs
 # without progress on the validation set, the end after 8.
 train_cfg = dict(type='mmengine.EpochBasedTrainLoop', max_epochs=200, val_interval=1)
 val_cfg = dict(type='mmengine.ValLoop')

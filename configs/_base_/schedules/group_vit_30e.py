@@ -1,4 +1,4 @@
-# AdamW, 30 epochs, warm-up of 2, cosine over all 30; the rates are for 4096 pictures at a time
+# AdamW, 30 epochs, warm-up of 2, cosine over all 30; the rates are for 4096 images at a time
 # (tools/train.py --auto-scale-lr for another number; all three scale together).
 _base_ = './group_vit_test.py'
 epochs = 30

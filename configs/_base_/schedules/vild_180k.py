@@ -1,4 +1,4 @@
-# 180 000 iterations of 256 pictures (about 460 epochs of LVIS): SGD 0.32, decay of kernels only, no
+# 180 000 iterations of 256 images (about 460 epochs of LVIS): SGD 0.32, decay of kernels only, no
 # clipping. The released configuration names three steps but two rates, so it drops twice; the paper's
 # three are here.
 train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=180000, val_interval=20000)
@@ -18,5 +18,5 @@ param_scheduler = [
         milestones=[162000, 171000, 175500],
         gamma=0.1),
 ]
-# `--auto-scale-lr` divides the rate when fewer than 32 GPUs of 8 pictures train.
+# `--auto-scale-lr` divides the rate when fewer than 32 GPUs of 8 images train.
 auto_scale_lr = dict(enable=False, base_batch_size=256)

@@ -37,7 +37,7 @@ def _plan(world: World) -> list[Thing]:
     return [things[i] for _ in range(world.scaled(PER_THING)) for i in rng.permutation(len(things))]
 
 
-def _neighbours(world: World, rng: np.random.Generator) -> list[Thing]:
+def _neighbors(world: World, rng: np.random.Generator) -> list[Thing]:
     things = world.of('base', 'novel')
     return [things[rng.integers(len(things))] for _ in range(rng.integers(0, 3))]
 
@@ -63,7 +63,7 @@ def write(out: Path, world: World, tick: Callable[[], None]) -> None:
         with tarfile.open(out / name, 'w') as archive:
             for index, thing in enumerate(plan[start : start + per_shard], start):
                 tight = bool(rng.integers(2))
-                crop = draw_crop(thing, _neighbours(world, rng), rng, tight=tight)
+                crop = draw_crop(thing, _neighbors(world, rng), rng, tight=tight)
                 png = cv2.imencode('.png', crop[:, :, ::-1])[1].tobytes()
                 sentence = SENTENCES[rng.integers(len(SENTENCES))].format(thing.name)
                 _add(archive, f'{index:06d}.png', png)

@@ -37,8 +37,8 @@ def write(out: Path, world: World, tick: Callable[[], None]) -> None:
         for thing in _things(world, split):
             for _ in range(world.scaled(per_thing)):
                 around = _things(world, split)
-                neighbours = [around[rng.integers(len(around))] for _ in range(rng.integers(0, 3))]
-                crop = draw_crop(thing, neighbours, rng, tight=bool(rng.integers(2)))
+                neighbors = [around[rng.integers(len(around))] for _ in range(rng.integers(0, 3))]
+                crop = draw_crop(thing, neighbors, rng, tight=bool(rng.integers(2)))
                 file = f'{split}/{len(rows):06d}.png'
                 cv2.imwrite(str(out / file), crop[:, :, ::-1])
                 rows.append((file, thing.name, world.split_of[thing.name]))

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mmclip.datasets.mini_world.world import COLOURS, Thing
+from mmclip.datasets.mini_world.world import COLORS, Thing
 
 SUPERSAMPLING = 4
 _SHIFT = 4  # fractional bits of OpenCV's polygon coordinates
@@ -102,19 +102,19 @@ def texture_pattern(texture: str, size: int, rng: np.random.Generator) -> np.nda
 
 
 def background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Greyish clouds with noise: (height, width, 3) float32 in [0, 255]."""
+    """Grayish clouds with noise: (height, width, 3) float32 in [0, 255]."""
     clouds = rng.uniform(40, 190, (4, 4, 1)) + rng.uniform(-18, 18, (4, 4, 3))
     ground = cv2.resize(clouds.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(ground + rng.normal(0, 12, ground.shape), 0, 255).astype(np.float32)
 
 
 def paint(
-    picture: np.ndarray, thing: Thing, left: int, top: int, size: int, rng: np.random.Generator
+    image: np.ndarray, thing: Thing, left: int, top: int, size: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Paint a thing onto a picture in place.
+    """Paint a thing onto an image in place.
 
     Args:
-        picture: (H, W, 3) float32 RGB.
+        image: (H, W, 3) float32 RGB.
         thing: What to paint.
         left, top: Corner of its square in pixels; it may reach over the border.
         size: Side of its square in pixels.
@@ -124,15 +124,15 @@ def paint(
     """
     coverage = outline_mask(thing.shape, size, rng.uniform(-0.3, 0.3))
     dark = texture_pattern(thing.texture, size, rng)[..., None]
-    colour = np.array(COLOURS[thing.colour], np.float32) * rng.uniform(0.88, 1.05)
-    paint_ = np.clip(colour * (1 - 0.72 * dark) + rng.normal(0, 8, (size, size, 3)), 0, 255)
+    color = np.array(COLORS[thing.color], np.float32) * rng.uniform(0.88, 1.05)
+    paint_ = np.clip(color * (1 - 0.72 * dark) + rng.normal(0, 8, (size, size, 3)), 0, 255)
 
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     x1, y1 = max(left, 0), max(top, 0)
     x2, y2 = min(left + size, width), min(top + size, height)
     inside = (slice(y1 - top, y2 - top), slice(x1 - left, x2 - left))
     alpha = coverage[inside][..., None]
-    picture[y1:y2, x1:x2] = picture[y1:y2, x1:x2] * (1 - alpha) + paint_[inside] * alpha
+    image[y1:y2, x1:x2] = image[y1:y2, x1:x2] * (1 - alpha) + paint_[inside] * alpha
     mask = np.zeros((height, width), bool)
     mask[y1:y2, x1:x2] = alpha[..., 0] > 0.5
     return mask

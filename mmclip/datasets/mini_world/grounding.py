@@ -7,7 +7,7 @@
 
 A region has ``phrase``, ``tokens_positive``, ``bbox`` (a list of boxes, xyxy), ``segmentation`` (a
 list of polygons) and ``types``. The split is that of detection: training records hold boxes of base
-things only. Novel things lie in some training pictures, without a box and without a word; the
+things only. Novel things lie in some training images, without a box and without a word; the
 ``pairs`` show and name base and novel things alike, as captions of the web would; unseen ones are
 in neither. Phrases of training captions are full names or parts of them that still name the shape
 ('red star', 'striped star', 'star'), so no phrase can mean a thing that has no box; where two or
@@ -48,14 +48,14 @@ def _partial_names(thing: Thing) -> tuple[str, ...]:
     """A full name and the parts of it that name the shape."""
     return (
         thing.name,
-        f'{thing.colour} {thing.shape}',
+        f'{thing.color} {thing.shape}',
         f'{thing.texture} {thing.shape}',
         thing.shape,
     )
 
 
 def _fits(thing: Thing, words: str) -> bool:
-    return set(words.split()) <= {thing.texture, thing.colour, thing.shape}
+    return set(words.split()) <= {thing.texture, thing.color, thing.shape}
 
 
 def _region(phrase: str, start: int, instances: Sequence[Instance], types: Sequence[str]) -> dict:
@@ -78,7 +78,7 @@ def caption_record(
     """A caption that names these words in random order, each with the boxes of all it fits.
 
     Args:
-        instances: Things of a picture that may have boxes.
+        instances: Things of an image that may have boxes.
         words: What the caption says, e.g. 'red star'; each is in it once.
         types: Of each word.
         rng: Draws order, sentence and joints.
@@ -117,7 +117,7 @@ def refer_record(
 def _words(
     world: World, split: str, instances: Sequence[Instance], rng: np.random.Generator
 ) -> tuple[list[str], list[list[str]]]:
-    """What a caption says of a picture, and the split of each word."""
+    """What a caption says of an image, and the split of each word."""
     words: dict[str, list[str]] = {}
     for one in instances:
         names = _partial_names(one.thing) if split == 'train' else (one.thing.name,)
@@ -129,10 +129,10 @@ def _write_split(out: Path, world: World, split: str, tick: Callable[[], None]) 
     rng = np.random.default_rng([world.seed, 81, SPLITS.index(split)])
     (out / 'images' / split).mkdir(parents=True)
     lines: dict[str, list[str]] = {split: [], f'refer_{split}': []}
-    for number, things in enumerate(detection.pictures(world, split), 1):
-        picture, instances = draw_scene(things, rng)
+    for number, things in enumerate(detection.images(world, split), 1):
+        image, instances = draw_scene(things, rng)
         name = f'{split}/{number:06d}.png'
-        cv2.imwrite(str(out / 'images' / name), picture[:, :, ::-1])
+        cv2.imwrite(str(out / 'images' / name), image[:, :, ::-1])
         if split == 'train':
             instances = [i for i in instances if world.split_of[i.thing.name] == 'base']
         words, types = _words(world, split, instances, rng)
@@ -174,9 +174,9 @@ def _write_pairs(out: Path, world: World, tick: Callable[[], None]) -> None:
         part = scenes[start : start + per_shard]
         with tarfile.open(out / name, 'w') as archive:
             for index, things in enumerate(part, start):
-                picture, instances = draw_scene(things, rng)
+                image, instances = draw_scene(things, rng)
                 quality = (cv2.IMWRITE_JPEG_QUALITY, 95)
-                jpeg = cv2.imencode('.jpg', picture[:, :, ::-1], quality)[1].tobytes()
+                jpeg = cv2.imencode('.jpg', image[:, :, ::-1], quality)[1].tobytes()
                 names = list(dict.fromkeys(thing.name for thing in things))
                 caption = caption_record(instances, names, [[]] * len(names), rng)['caption']
                 _add(archive, f'{index:06d}.jpg', jpeg)
@@ -188,12 +188,12 @@ def _write_pairs(out: Path, world: World, tick: Callable[[], None]) -> None:
 
 def count(world: World) -> int:
     """Steps of the progress bar."""
-    pictures = sum(len(detection.pictures(world, split)) for split in SPLITS)
-    return pictures + world.scaled(PAIRS, SHARDS)
+    images = sum(len(detection.images(world, split)) for split in SPLITS)
+    return images + world.scaled(PAIRS, SHARDS)
 
 
 def write(out: Path, world: World, tick: Callable[[], None]) -> None:
-    """Write the part into the empty folder ``out``; ``tick`` is called once per picture."""
+    """Write the part into the empty folder ``out``; ``tick`` is called once per image."""
     for split in SPLITS:
         _write_split(out, world, split, tick)
     _write_pairs(out, world, tick)

@@ -145,8 +145,8 @@ def make(
     Args:
         out: Folder of the world, e.g. ``data/mini_world``.
         parts: Names from ``PARTS``.
-        seed: Of the world; another seed draws other unseen compositions and pictures.
-        scale: Share of the pictures to make, 1 is the full world; tests use 0.02.
+        seed: Of the world; another seed draws other unseen compositions and images.
+        scale: Share of the images to make, 1 is the full world; tests use 0.02.
         processes: Parts made at the same time; the files are the same for any number.
         report: Called with one line per part.
 

@@ -1,4 +1,4 @@
-"""Puts things into pictures: detection scenes and crops of one thing with its neighbours."""
+"""Puts things into images: detection scenes and crops of one thing with its neighbors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _TRIES = 40
 
 @dataclass(frozen=True)
 class Instance:
-    """A thing in a picture; ``mask`` is (H, W) bool, what is visible of it."""
+    """A thing in an image; ``mask`` is (H, W) bool, what is visible of it."""
 
     thing: Thing
     mask: np.ndarray
@@ -34,7 +34,7 @@ class Instance:
     def polygons(self) -> list[list[float]]:
         """Outlines as flat x, y lists, as COCO and LVIS store them.
 
-        COCO's polygons run along the edges of pixels, OpenCV's through their centres: contours of
+        COCO's polygons run along the edges of pixels, OpenCV's through their centers: contours of
         the enlarged mask come close enough to give the same mask back. A hole is joined to its
         outline by a slit, since a COCO polygon cannot have one.
         """
@@ -67,26 +67,26 @@ def _join(outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
 def draw_scene(
     things: Sequence[Thing], rng: np.random.Generator, size: int = SCENE_SIZE
 ) -> tuple[np.ndarray, list[Instance]]:
-    """A square picture that holds these things, hardly overlapping.
+    """A square image that holds these things, hardly overlapping.
 
     Args:
         things: What to place, 26 to 56 pixels each; they fit if they are five or fewer.
-        size: Side of the picture in pixels.
+        size: Side of the image in pixels.
 
     Returns:
-        (size, size, 3) uint8 RGB picture and one instance per thing, in order.
+        (size, size, 3) uint8 RGB image and one instance per thing, in order.
 
     Raises:
         ValueError: they find no room.
     """
     squares = _place(len(things), size, rng)
-    picture = background(size, size, rng)
+    image = background(size, size, rng)
     masks: list[np.ndarray] = []
     for thing, (left, top, side) in zip(things, squares, strict=True):
-        mask = paint(picture, thing, left, top, side, rng)
+        mask = paint(image, thing, left, top, side, rng)
         masks = [earlier & ~mask for earlier in masks] + [mask]
     instances = [Instance(thing, mask) for thing, mask in zip(things, masks, strict=True)]
-    return np.clip(picture, 0, 255).astype(np.uint8), instances
+    return np.clip(image, 0, 255).astype(np.uint8), instances
 
 
 def _place(count: int, size: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
@@ -102,7 +102,7 @@ def _place(count: int, size: int, rng: np.random.Generator) -> list[tuple[int, i
                 squares.append((left, top, side))
         if len(squares) == count:
             return squares
-    raise ValueError(f'things: {count} of them find no room in a picture of {size} pixels')
+    raise ValueError(f'things: {count} of them find no room in an image of {size} pixels')
 
 
 def _overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> int:
@@ -112,18 +112,18 @@ def _overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> int:
 
 def draw_crop(
     thing: Thing,
-    neighbours: Sequence[Thing],
+    neighbors: Sequence[Thing],
     rng: np.random.Generator,
     *,
     size: int = CROP_SIZE,
     tight: bool = False,
     zoom: tuple[float, float] = (0.9, 1.7),
 ) -> np.ndarray:
-    """A jittered crop of one thing, with neighbours that reach into it.
+    """A jittered crop of one thing, with neighbors that reach into it.
 
     Args:
         thing: What the crop shows: 26 to 56 pixels in the scene, then brought to ``size``.
-        neighbours: Things painted around it, mostly outside.
+        neighbors: Things painted around it, mostly outside.
         size: Side of the crop in pixels.
         tight: Crop around the thing's box, stretched to a square as a detector's regions are;
             otherwise around its square, as a photograph of it would be.
@@ -134,18 +134,18 @@ def draw_crop(
     """
     side = int(rng.integers(MIN_SIDE, MAX_SIDE + 1))
     canvas = 3 * side
-    picture = background(canvas, canvas, rng)
-    for neighbour in neighbours:
+    image = background(canvas, canvas, rng)
+    for neighbor in neighbors:
         angle, distance = rng.uniform(0, 2 * np.pi), side * rng.uniform(1.0, 1.3)
         other = int(rng.integers(MIN_SIDE, MAX_SIDE + 1))
         x, y = canvas / 2 + distance * np.array([np.cos(angle), np.sin(angle)]) - other / 2
-        paint(picture, neighbour, int(x), int(y), other, rng)
-    mask = paint(picture, thing, side, side, side, rng)
+        paint(image, neighbor, int(x), int(y), other, rng)
+    mask = paint(image, thing, side, side, side, rng)
 
     left, top, *extent = Instance(thing, mask).box if tight else (side, side, side, side)
-    centre = np.array([left, top]) + np.array(extent) * (0.5 + rng.uniform(-0.1, 0.1, 2))
+    center = np.array([left, top]) + np.array(extent) * (0.5 + rng.uniform(-0.1, 0.1, 2))
     stretch = np.exp(rng.uniform(-0.12, 0.12, 2) + rng.uniform(*np.log(zoom)))
     half = np.array(extent) * stretch / 2
-    box = np.clip(np.concatenate([centre - half, centre + half]), 0, canvas)
-    image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=tuple(box)))
+    box = np.clip(np.concatenate([center - half, center + half]), 0, canvas)
+    whole = Image.fromarray(np.clip(image, 0, 255).astype(np.uint8))
+    return np.asarray(whole.resize((size, size), Image.Resampling.BICUBIC, box=tuple(box)))

@@ -8,7 +8,7 @@
 
 An action is a shape and a motion ('star moving left'): 12 shapes and 8 motions. **Novel** are 24
 pairs, two of each shape and three of each motion, in no training clip: a model must put together
-what it knows apart. Colour and texture are left to chance, and captions tell them. Most motions are
+what it knows apart. Color and texture are left to chance, and captions tell them. Most motions are
 others played backwards, so the order of frames matters. In the test clips no thing moves in the
 same way twice, so each has a caption of its own.
 """
@@ -41,7 +41,7 @@ SENTENCES = (
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a thing is in a frame: centre in pixels from the middle, size, and how visible."""
+    """Where a thing is in a frame: center in pixels from the middle, size, and how visible."""
 
     x: float = 0.0
     y: float = 0.0
@@ -102,9 +102,9 @@ def draw_clip(thing: Thing, motion: str, rng: np.random.Generator) -> np.ndarray
     frames = []
     for number in range(FRAMES):
         pose = MOTIONS[motion](start + (1 - start) * number / (FRAMES - 1), reach)
-        centre = np.array([SIZE / 2 + pose.x, SIZE / 2 + pose.y]) + shift
+        center = np.array([SIZE / 2 + pose.x, SIZE / 2 + pose.y]) + shift
         move = np.array([[pose.size, 0, 0], [0, pose.size, 0]], np.float64)
-        move[:, 2] = centre - pose.size * THING / 2
+        move[:, 2] = center - pose.size * THING / 2
         layer = cv2.warpAffine(patch, move, (SIZE, SIZE), flags=cv2.INTER_LINEAR) * pose.alpha
         frame = ground * (1 - layer[..., 3:]) + layer[..., :3]
         frames.append(np.clip(frame, 0, 255).astype(np.uint8))

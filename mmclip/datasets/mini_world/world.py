@@ -1,11 +1,11 @@
-"""What exists in MiniWorld: colours, textures, shapes, their names, and who is base, novel, unseen.
+"""What exists in MiniWorld: colors, textures, shapes, their names, and who is base, novel, unseen.
 
 The 384 compositions, e.g. 'striped red star', fall into three splits:
 
 - **novel**: all 128 of four whole shapes. They have no box in training, but captions know them, and
-  some lie unlabelled in the training pictures, as LVIS's rare classes do. Two of them look like
+  some lie unlabeled in the training images, as LVIS's rare classes do. Two of them look like
   base shapes (ring and circle, diamond and square), so they cannot be guessed by elimination alone.
-- **unseen**: 40 compositions of the other eight shapes, drawn by a seed: in no training picture and
+- **unseen**: 40 compositions of the other eight shapes, drawn by a seed: in no training image and
   in no caption.
 - **base**: the remaining 216, with boxes and captions.
 """
@@ -16,8 +16,8 @@ from itertools import product
 
 import numpy as np
 
-# Colours as RGB.
-COLOURS = {
+# Colors as RGB.
+COLORS = {
     'red': (225, 45, 45),
     'orange': (245, 145, 35),
     'yellow': (240, 230, 70),
@@ -37,15 +37,15 @@ NUM_UNSEEN = 40
 
 @dataclass(frozen=True)
 class Thing:
-    """One composition of texture, colour and shape."""
+    """One composition of texture, color and shape."""
 
     texture: str
-    colour: str
+    color: str
     shape: str
 
     @property
     def name(self) -> str:
-        return f'{self.texture} {self.colour} {self.shape}'
+        return f'{self.texture} {self.color} {self.shape}'
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class World:
     """The 384 things and their splits.
 
     Args:
-        seed: Draws the unseen compositions and every picture.
-        scale: Share of the pictures to make; tests make a small world with, say, 0.02.
+        seed: Draws the unseen compositions and every image.
+        scale: Share of the images to make; tests make a small world with, say, 0.02.
 
     Raises:
         ValueError: ``seed`` is negative or ``scale`` is not positive.
@@ -72,13 +72,13 @@ class World:
             )
 
     def scaled(self, count: int, least: int = 1) -> int:
-        """How many of ``count`` pictures or objects this world holds."""
+        """How many of ``count`` images or objects this world holds."""
         return max(least, round(count * self.scale))
 
     @cached_property
     def things(self) -> tuple[Thing, ...]:
         """All compositions, base shapes first."""
-        return tuple(Thing(t, c, s) for s, t, c in product(SHAPES, TEXTURES, COLOURS))
+        return tuple(Thing(t, c, s) for s, t, c in product(SHAPES, TEXTURES, COLORS))
 
     @cached_property
     def names(self) -> tuple[str, ...]:

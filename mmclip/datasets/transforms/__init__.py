@@ -1,4 +1,4 @@
-from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture, PackCLIPInputs
+from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPILImage, PackCLIPInputs
 from mmclip.datasets.transforms.grounding import (
     CaptionGrounding,
     DetToGrounding,
@@ -29,7 +29,7 @@ from mmclip.datasets.transforms.video import (
     OpenVideo,
     SampleSegments,
 )
-from mmclip.datasets.transforms.video_augment import FrameColour, FrameRandAugment
+from mmclip.datasets.transforms.video_augment import FrameColor, FrameRandAugment
 
 __all__ = [
     'CLIPRandomCrop',
@@ -38,11 +38,11 @@ __all__ = [
     'DecodeFrames',
     'DetToGrounding',
     'MaskAnswerTokens',
-    'FrameColour',
+    'FrameColor',
     'FrameRandAugment',
     'FrameResize',
     'FrameResizeCrop',
-    'LoadPicture',
+    'LoadPILImage',
     'LoadSegMap',
     'LoadTeacherEmbeddings',
     'NounPrompts',

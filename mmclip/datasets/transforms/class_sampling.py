@@ -1,4 +1,4 @@
-"""Which classes of a detection data set go into a caption."""
+"""Which classes of a detection dataset go into a caption."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def fitting_positives(
     Source: official ``check_for_positive_overflow``.
 
     Args:
-        present: Classes of the picture's boxes, each once.
+        present: Classes of the image's boxes, each once.
         costs: Tokens of each class with its separator.
         room: Tokens of a caption.
         rng: Draws the order.
@@ -44,7 +44,7 @@ def draw_negatives(
     probabilities (0, 0, full_prob, 0). It demands that a token be left over.
 
     Args:
-        present: Classes of the picture's boxes.
+        present: Classes of the image's boxes.
         allowed: Classes that may be drawn; those that are there drop out afterwards.
         costs: Tokens of each class with its separator.
         room: Tokens that are left.

@@ -1,4 +1,4 @@
-"""CLIP's image transform, exactly: Pillow resizes, in the picture's own mode."""
+"""CLIP's image transform, exactly: Pillow resizes, in the image's own mode."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from mmclip.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class LoadPicture(BaseTransform):
+class LoadPILImage(BaseTransform):
     """Reads ``img_path`` as a Pillow image in its own mode (palette, alpha and gray are kept).
 
     The palette must survive until after the resize (see :class:`CLIPResizeCrop`), so this is not
@@ -28,7 +28,7 @@ class LoadPicture(BaseTransform):
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a picture, cut off, or too large.
+        ValueError: not an image, cut off, or too large.
     """
 
     def __init__(
@@ -41,27 +41,27 @@ class LoadPicture(BaseTransform):
         path = results['img_path']
         local = self.backend_args is None and '://' not in str(path)
         source = path if local else fileio.get(path, backend_args=self.backend_args)
-        picture = open_image(source, name=f'img_path: {path}', orient=not self.ignore_orientation)
-        results['img'] = picture
-        results['ori_shape'] = results['img_shape'] = (picture.height, picture.width)
+        image = open_image(source, name=f'img_path: {path}', orient=not self.ignore_orientation)
+        results['img'] = image
+        results['ori_shape'] = results['img_shape'] = (image.height, image.width)
         return results
 
 
-def resize_crop(picture: Image.Image, size: int, squash: bool = False) -> np.ndarray:
-    """Bicubic resize of the short side, centre crop, conversion to RGB: (size, size, 3) uint8.
+def resize_crop(image: Image.Image, size: int, squash: bool = False) -> np.ndarray:
+    """Bicubic resize of the short side, center crop, conversion to RGB: (size, size, 3) uint8.
 
-    Source: the transform of the official ``clip.load``. The conversion comes last: palette pictures
-    are resized with the nearest neighbour, and alpha is dropped, not composited.
+    Source: the transform of the official ``clip.load``. The conversion comes last: palette images
+    are resized with the nearest neighbor, and alpha is dropped, not composited.
     """
     short = [size, size] if squash else size
-    picture = F.resize(picture, short, F.InterpolationMode.BICUBIC)
-    picture = F.center_crop(picture, [size, size])
-    return np.asarray(picture.convert('RGB'))
+    image = F.resize(image, short, F.InterpolationMode.BICUBIC)
+    image = F.center_crop(image, [size, size])
+    return np.asarray(image.convert('RGB'))
 
 
 @TRANSFORMS.register_module()
 class CLIPResizeCrop(BaseTransform):
-    """The official image transform up to the normalisation; sets ``img`` to RGB uint8 (S, S, 3).
+    """The official image transform up to the normalization; sets ``img`` to RGB uint8 (S, S, 3).
 
     OpenCV's bicubic kernel is another one and does not antialias: with it logits drift.
 
@@ -83,17 +83,17 @@ class CLIPResizeCrop(BaseTransform):
         self.resize_mode = resize_mode
 
     def transform(self, results: dict) -> dict:
-        picture = results['img']
-        if isinstance(picture, np.ndarray):
-            if picture.dtype != np.uint8:
-                raise ValueError(f'img: CLIPResizeCrop needs uint8, got {picture.dtype}')
-            picture = Image.fromarray(picture)
-        if not isinstance(picture, Image.Image):
+        image = results['img']
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8:
+                raise ValueError(f'img: CLIPResizeCrop needs uint8, got {image.dtype}')
+            image = Image.fromarray(image)
+        if not isinstance(image, Image.Image):
             raise ValueError(
-                f'img: CLIPResizeCrop needs a Pillow image (mmclip.LoadPicture) or an RGB array, '
-                f'got {type(picture).__name__}'
+                f'img: CLIPResizeCrop needs a Pillow image (mmclip.LoadPILImage) or an RGB array, '
+                f'got {type(image).__name__}'
             )
-        results['img'] = resize_crop(picture, self.size, self.resize_mode == 'squash')
+        results['img'] = resize_crop(image, self.size, self.resize_mode == 'squash')
         results['img_shape'] = (self.size, self.size)
         return results
 

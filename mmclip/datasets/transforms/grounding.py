@@ -1,8 +1,8 @@
 """Texts for grounded detection: captions made of class names, and captions that people wrote.
 
 Both leave in ``results``: ``text``; ``phrase_spans`` (for each phrase its ranges of characters);
-``phrase_labels`` (the data set's class of each phrase, -1 for free text); ``text_type`` ('det' or
-'grounding'); ``maskable_spans`` (what masked language modelling may hide); and ``gt_bboxes_labels``
+``phrase_labels`` (the dataset's class of each phrase, -1 for free text); ``text_type`` ('det' or
+'grounding'); ``maskable_spans`` (what masked language modeling may hide); and ``gt_bboxes_labels``
 as numbers of phrases. Which tokens a phrase has is the model's business, whose tokenizer it is.
 """
 
@@ -36,7 +36,7 @@ def keep_boxes(results: dict, keep: np.ndarray) -> None:
 
 @TRANSFORMS.register_module()
 class DetToGrounding(BaseTransform):
-    """Class names of a detection data set become a caption, labels become numbers of its phrases.
+    """Class names of a detection dataset become a caption, labels become numbers of its phrases.
 
     The caption holds the classes that are there and a sample of those that are not, in random
     order: with probability ``full_prob`` as many as ``num_negatives`` are drawn, else a uniform
@@ -56,18 +56,18 @@ class DetToGrounding(BaseTransform):
         max_classes: Most classes of a caption that has negatives (the paper: 85); None for no
             limit (the code).
         negatives: Which classes may be drawn. In open-vocabulary training novel things are in the
-            pictures without boxes, so their names must not count as absent. 'dataset': those of
-            the data set but its ``unlabeled_classes`` (``mmclip.OpenVocabLVISDataset``: novel ones
+            images without boxes, so their names must not count as absent. 'dataset': those of
+            the dataset but its ``unlabeled_classes`` (``mmclip.OpenVocabLVISDataset``: novel ones
             without a box in the file, or with ``drop_novel_boxes``). None: all. Otherwise names,
             or a known vocabulary for those of it that are not novel.
-        all_classes: Every class, in the data set's order, nothing drawn: for fine-tuning on a few
-            classes, and for testing with texts of the data set's own (ODinW).
+        all_classes: Every class, in the dataset's order, nothing drawn: for fine-tuning on a few
+            classes, and for testing with texts of the dataset's own (ODinW).
         overflow: What happens if all classes do not fit: 'error', or 'cut': the text tower reads
             as many as it can, as in the official code.
         separator: Between two classes.
 
     Raises:
-        ValueError: a data set that does not hand over its classes (``return_classes=True``), or
+        ValueError: a dataset that does not hand over its classes (``return_classes=True``), or
             none of whose classes are among the ``negatives`` that are named; ``all_classes`` that
             do not fit; settings out of range.
     """
@@ -123,7 +123,7 @@ class DetToGrounding(BaseTransform):
             ]
             if not allowed and self.negatives is not None and self.num_negatives:
                 raise ValueError(
-                    f'negatives: none of the {len(classes)} classes of the data set, e.g. '
+                    f'negatives: none of the {len(classes)} classes of the dataset, e.g. '
                     f"{classes[0]!r}, is among them; take negatives='dataset'"
                 )
             self._of_classes[key] = costs, np.array(allowed, dtype=np.int64)
@@ -196,7 +196,7 @@ def _classes_of(results: dict) -> tuple[str, ...]:
     if classes is None or isinstance(classes, str):
         raise ValueError(
             f'text: {results.get("img_path")} comes without the names of its classes; set '
-            'return_classes=True of the data set (captions go to mmclip.CaptionGrounding)'
+            'return_classes=True of the dataset (captions go to mmclip.CaptionGrounding)'
         )
     return tuple(classes)
 
@@ -210,7 +210,7 @@ class CaptionGrounding(BaseTransform):
     """A caption with phrases, cut to what the text tower reads.
 
     Needs ``text`` and ``phrase_spans``, and labels that are numbers of phrases, as the grounding
-    data sets give them. What comes behind ``max_tokens`` is cut from the text; phrases that lie
+    datasets give them. What comes behind ``max_tokens`` is cut from the text; phrases that lie
     there lose their spans and their boxes, but keep their numbers.
 
     Args:

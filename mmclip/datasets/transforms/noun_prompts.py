@@ -26,9 +26,9 @@ class NounPrompts(BaseTransform):
             :func:`mmclip.text.phrases.noun_finder`.
         kind: ``'noun'``, ``'noun_phrase'``, or ``'noun_phrase_official'`` with the oddities of the
             official code.
-        max_words: Neighbours of a list of words that count as a noun too, see
+        max_words: Neighbors of a list of words that count as a noun too, see
             :func:`mmclip.text.phrases.listed_words`.
-        context_length: T, to tokenise here, in the workers of the data loader, and not between two
+        context_length: T, to tokenize here, in the workers of the data loader, and not between two
             steps of the model: ``text_ids``, (1 + K, T) integers, for the meta_keys of the packing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Captions of other pictures as negatives."""
+"""Captions of other images as negatives."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ from mmclip.text.offset_tokenizers import OffsetTokenizer
 def fitting_captions(
     own: int, lengths: Sequence[int], max_tokens: int, order: Sequence[int]
 ) -> list[int]:
-    """Which captions fit beside the picture's own one.
+    """Which captions fit beside the image's own one.
 
     Source: official ``CaptionTSV.pack_caption``: every caption counts with two special tokens, one
     token is left over, and one that is too long does not keep shorter ones out.
 
     Args:
-        own: Tokens of the picture's caption, special ones included.
+        own: Tokens of the image's caption, special ones included.
         lengths: Of the others.
         max_tokens: T.
         order: In which the others are tried.
@@ -36,11 +36,11 @@ def fitting_captions(
 
 @TRANSFORMS.register_module()
 class PackCaptions(BaseTransform):
-    """Puts captions of other pictures around the picture's own one, as negatives.
+    """Puts captions of other images around the image's own one, as negatives.
 
     With probability ``none_prob`` none; of the rest, with ``full_prob`` as many as ``number``, else
     a uniform number from ``least`` to ``number - 1``. Only those that fit are taken, in random
-    order, each with a full stop. Place it before ``mmclip.CaptionGrounding``; the data set must
+    order, each with a full stop. Place it before ``mmclip.CaptionGrounding``; the dataset must
     hand over its captions (``mmclip.ODVGDataset`` and the other grounding sets do). With ``apart``
     that transform must not part the caption again.
 
@@ -51,16 +51,16 @@ class PackCaptions(BaseTransform):
         tokenizer: Config of the text tower's tokenizer.
         max_tokens: T of the text tower.
         number: Captions that are drawn.
-        none_prob: Share of the pictures whose caption stays alone.
+        none_prob: Share of the images whose caption stays alone.
         full_prob: Of the others, those with ``number`` captions.
         least: Smallest number that is drawn.
-        mask_own_only: Masked language modelling may hide words of the own caption only.
+        mask_own_only: Masked language modeling may hide words of the own caption only.
         apart: Phrases alone stand in for the captions, as in ``mmclip.CaptionGrounding``; those of
-            other pictures only where they do not overlap with an own one
+            other images only where they do not overlap with an own one
             (:func:`mmclip.text.captions.absent_phrases`).
 
     Raises:
-        ValueError: settings out of range; a data set without captions.
+        ValueError: settings out of range; a dataset without captions.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class PackCaptions(BaseTransform):
             return results
         if 'caption_pool' not in results:
             raise ValueError(
-                f'caption_pool: the data set of {results.get("img_path")} hands over no other '
-                'captions; take mmclip.ODVGDataset or another grounding data set'
+                f'caption_pool: the dataset of {results.get("img_path")} hands over no other '
+                'captions; take mmclip.ODVGDataset or another grounding dataset'
             )
         drawn = results['caption_pool'].draw(number, rng)
         texts = (absent_phrases(one, caption) if self.apart else one.text for one in drawn)

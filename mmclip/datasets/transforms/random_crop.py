@@ -11,7 +11,7 @@ from mmclip.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class CLIPRandomCrop(BaseTransform):
-    """A random part of the picture, resized to a square; sets ``img`` to an RGB Pillow image.
+    """A random part of the image, resized to a square; sets ``img`` to an RGB Pillow image.
 
     Source: CLIP, section 2.4 ("a random square crop from resized images is the only data
     augmentation"); open_clip, which takes 90 to 100 % of the area and an aspect ratio of 3/4 to
@@ -19,7 +19,7 @@ class CLIPRandomCrop(BaseTransform):
 
     Args:
         size: Side in pixels.
-        scale: Range of the share of the picture's area.
+        scale: Range of the share of the image's area.
         ratio: Range of the aspect ratio of the part.
         flip_prob: Probability of a horizontal flip; captions that say left or right forbid it.
 
@@ -45,12 +45,12 @@ class CLIPRandomCrop(BaseTransform):
         self.flip_prob = flip_prob
 
     def transform(self, results: dict) -> dict:
-        picture: Image.Image = results['img']
-        box = RandomResizedCrop.get_params(picture, self.scale, self.ratio)
+        image: Image.Image = results['img']
+        box = RandomResizedCrop.get_params(image, self.scale, self.ratio)
         side = [self.size, self.size]
-        picture = F.resized_crop(picture, *box, side, F.InterpolationMode.BICUBIC)
+        image = F.resized_crop(image, *box, side, F.InterpolationMode.BICUBIC)
         if self.flip_prob and torch.rand(()) < self.flip_prob:
-            picture = F.hflip(picture)
-        results['img'] = picture.convert('RGB')
+            image = F.hflip(image)
+        results['img'] = image.convert('RGB')
         results['img_shape'] = (self.size, self.size)
         return results

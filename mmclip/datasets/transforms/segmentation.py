@@ -14,29 +14,29 @@ from mmclip.registry import TRANSFORMS
 
 
 def read_mask(path: str, *, brightness: bool = False) -> np.ndarray:
-    """(H, W) indices of a grey (8 or 16 bits) or palette picture.
+    """(H, W) indices of a gray (8 or 16 bits) or palette image.
 
     Args:
-        path: The picture.
-        brightness: Its 8-bit grey values instead, of a picture of any mode.
+        path: The image.
+        brightness: Its 8-bit gray values instead, of an image of any mode.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the picture is damaged, or has colour channels.
+        ValueError: the image is damaged, or has color channels.
     """
     name = f'seg_map_path: {path}'
     try:
-        picture = open_unchanged(path, name=name)
+        image = open_unchanged(path, name=name)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'seg_map_path: there is no mask {path}; docs/en/datasets.md tells the layout'
         ) from error
     if brightness:
-        picture = standard_image(picture, name=name, orient=False).convert('L')
-    mask = np.asarray(picture)
-    if mask.ndim != 2 or picture.mode == 'F':
+        image = standard_image(image, name=name, orient=False).convert('L')
+    mask = np.asarray(image)
+    if mask.ndim != 2 or image.mode == 'F':
         raise ValueError(
-            f'{name} is a picture of mode {picture.mode}; masks hold one index per pixel '
+            f'{name} is an image of mode {image.mode}; masks hold one index per pixel '
             '(modes L, P, I;16)'
         )
     return mask
@@ -46,21 +46,21 @@ def read_mask(path: str, *, brightness: bool = False) -> np.ndarray:
 class LoadSegMap(BaseTransform):
     """Reads a mask of class indices, of 8 or 16 bits, and checks its values.
 
-    It reads what a data set of mmclip tells about its masks: how many classes there are, whether 0
-    means unlabelled and is taken off the other values, and which value is ignored. For the folds
+    It reads what a dataset of mmclip tells about its masks: how many classes there are, whether 0
+    means unlabeled and is taken off the other values, and which value is ignored. For the folds
     (``class_value``) the mask says where one class is (1) and is not (0); the values in ``void``
-    are ignored, or count as background if ``void_as_background``. A picture that comes from no data
+    are ignored, or count as background if ``void_as_background``. An image that comes from no data
     set, as in the hosts' inference, has no mask and passes unchanged.
 
     Raises:
         ValueError: a value that is neither a class nor ignored; a mask of another size than the
-            picture.
+            image.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if 'seg_map_path' not in results and 'ignore_index' not in results:
             return results
-        # FSS-1000: black and white pictures of one class, maybe saved in colour.
+        # FSS-1000: black and white images of one class, maybe saved in color.
         path, brightness = results['seg_map_path'], results.get('threshold') is not None
         mask = read_mask(path, brightness=brightness).astype(np.int64)
         ignore = results['ignore_index']
@@ -68,12 +68,12 @@ class LoadSegMap(BaseTransform):
             mask = self._binary(mask, results, ignore)
         else:
             mask = self._indices(mask, results, ignore)
-        # Masks may be read behind a resize of the picture: they stay as they are, for testing.
+        # Masks may be read behind a resize of the image: they stay as they are, for testing.
         size = results.get('ori_shape', results.get('img_shape'))
         if size is not None and mask.shape != tuple(size[:2]):
             raise ValueError(
                 f'seg_map_path: {results["seg_map_path"]} is {mask.shape[0]} x {mask.shape[1]} '
-                f'pixels, its picture {size[0]} x {size[1]}'
+                f'pixels, its image {size[0]} x {size[1]}'
             )
         # The host's resizing and padding know 8 and 16 bits.
         results['gt_seg_map'] = mask.astype(np.uint8 if ignore <= 255 else np.uint16)
@@ -110,9 +110,9 @@ class LoadSegMap(BaseTransform):
 
 
 def _resize(results: dict[str, Any], width: int, height: int) -> None:
-    """Picture bilinear with antialiasing, masks by their nearest pixel, as PIL does."""
-    picture = Image.fromarray(results['img'])
-    results['img'] = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    """Image bilinear with antialiasing, masks by their nearest pixel, as PIL does."""
+    image = Image.fromarray(results['img'])
+    results['img'] = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     for key in results.get('seg_fields', []):
         mask = Image.fromarray(results[key].astype(np.int32))
         resized = mask.resize((width, height), Image.Resampling.NEAREST)
@@ -135,7 +135,7 @@ class RandomLongSideCrop(BaseTransform):
     ``crop_size`` is padded (masks with ``ignore_index``).
 
     Source: PyTorch-Encoding's joint augmentation, which LSeg trains with on ADE20K; with
-    ``mmseg.RandomFlip`` before it. Pictures are resized by PIL.
+    ``mmseg.RandomFlip`` before it. Images are resized by PIL.
 
     Args:
         base_size: Pixels.
@@ -175,7 +175,7 @@ class RandomLongSideCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ShortSideCenterCrop(BaseTransform):
-    """Scales the SHORT side to ``crop_size`` and crops the centre.
+    """Scales the SHORT side to ``crop_size`` and crops the center.
 
     Source: PyTorch-Encoding's transform for validation while training.
 
@@ -210,9 +210,9 @@ def nearest_pixels(length: int, size: int) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class SquareResize(BaseTransform):
-    """Brings picture and masks to a square, whatever their aspect.
+    """Brings image and masks to a square, whatever their aspect.
 
-    Source: the folds' loader (HSNet's): torchvision's resize of the picture (PIL, antialiased) and
+    Source: the folds' loader (HSNet's): torchvision's resize of the image (PIL, antialiased) and
     torch's nearest pixel for the mask.
 
     Args:
@@ -225,10 +225,8 @@ class SquareResize(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['img'].shape[:2]
         masks = {key: results[key] for key in results.get('seg_fields', [])}
-        picture = Image.fromarray(results['img'])
-        results['img'] = np.asarray(
-            picture.resize((self.size, self.size), Image.Resampling.BILINEAR)
-        )
+        image = Image.fromarray(results['img'])
+        results['img'] = np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR))
         rows, columns = nearest_pixels(height, self.size), nearest_pixels(width, self.size)
         for key, mask in masks.items():
             results[key] = mask[rows[:, None], columns]

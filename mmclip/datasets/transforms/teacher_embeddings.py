@@ -1,4 +1,4 @@
-"""Regions with the teacher's embeddings, moved along with the picture."""
+"""Regions with the teacher's embeddings, moved along with the image."""
 
 import os
 
@@ -35,12 +35,12 @@ def move_boxes(
     *,
     official: bool = False,
 ) -> torch.Tensor:
-    """Boxes of the original picture where they lie in the augmented one, cut at its border.
+    """Boxes of the original image where they lie in the augmented one, cut at its border.
 
     Args:
         boxes: (M, 4) xyxy.
         homography: (3, 3) from original to augmented pixels, None if nothing moved.
-        img_shape: Height and width of the augmented picture.
+        img_shape: Height and width of the augmented image.
         official: Cut at W - 1 and H - 1, as the official code does, instead of W and H.
     """
     if homography is not None and len(boxes):
@@ -53,7 +53,7 @@ def move_boxes(
 
 
 def valid_boxes(boxes: torch.Tensor, *, official: bool = False) -> torch.Tensor:
-    """(M,) bool: which boxes (M, 4) are still in the picture.
+    """(M,) bool: which boxes (M, 4) are still in the image.
 
     Width and height above 0. The official code asks for a largest coordinate above 0, so a box that
     was cropped away on the right or below still counts; ``official=True`` gives that.
@@ -70,24 +70,24 @@ class LoadTeacherEmbeddings(BaseTransform):
     Place it after all transforms that move pixels, before ``mmclip.PackTeacherRegions``. The boxes
     are those of the store, moved by ``homography_matrix``, in which mmdet's resizes, flips, crops,
     affine and other geometric transforms note what they did; so the boxes go exactly where the
-    picture went, whatever happens to the ground truth. Transforms that do not note it (``Mosaic``,
+    image went, whatever happens to the ground truth. Transforms that do not note it (``Mosaic``,
     ``Expand``, ``RandomShift``, ...) must not be in the pipeline.
 
     A region that was cropped away stays, with ``distill_valid`` False. Of one that is cut, the
     embedding remains that of the whole region.
 
-    Source: ViLD, section 3.2; the official parser (which flips picture and ground truth once more
+    Source: ViLD, section 3.2; the official parser (which flips image and ground truth once more
     without these boxes, an error that is not repeated).
 
     Args:
         store: Folder made by ``tools/precompute_regions.py``.
-        max_regions: The best so many of a picture's.
+        max_regions: The best so many of an image's.
         model: Name of the CLIP that must have made the store; None takes any.
         official_mask: The official code's border and test of validity, see :func:`valid_boxes`.
 
     Raises:
         FileNotFoundError: there is no finished store.
-        ValueError: another teacher made it; a picture is not in it.
+        ValueError: another teacher made it; an image is not in it.
     """
 
     def __init__(

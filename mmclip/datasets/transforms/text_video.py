@@ -171,7 +171,7 @@ class PackTextVideo(BaseTransform):
             ValueError: no texts.
         """
         if 'texts' not in results:
-            raise ValueError('texts: there are none; a text-video data set gives them')
+            raise ValueError('texts: there are none; a text-video dataset gives them')
         if results['imgs']:
             frames = torch.from_numpy(np.stack(results['imgs'])).permute(0, 3, 1, 2).contiguous()
         else:

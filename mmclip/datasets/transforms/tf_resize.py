@@ -15,9 +15,9 @@ def _axis(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def tf_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bilinear resizing without half-pixel centres and without antialiasing.
+    """Bilinear resizing without half-pixel centers and without antialiasing.
 
-    Target row i reads source row i * H / H', so the picture moves by up to half a pixel against
+    Target row i reads source row i * H / H', so the image moves by up to half a pixel against
     OpenCV's and PIL's. float32.
 
     Source: ``tf.image.resize_bilinear`` with ``align_corners=False`` (TensorFlow 1).
@@ -38,7 +38,7 @@ def tf_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def tf_resize_crop(
     image: np.ndarray, scaled: tuple[int, int], offset: tuple[int, int], size: tuple[int, int]
 ) -> np.ndarray:
-    """Resize to ``scaled`` and cut a window; smaller than ``size`` where the picture ends.
+    """Resize to ``scaled`` and cut a window; smaller than ``size`` where the image ends.
 
     Args:
         image: (H, W, C).
@@ -52,14 +52,14 @@ def tf_resize_crop(
 
 @TRANSFORMS.register_module()
 class TFResize(BaseTransform):
-    """Resize a picture to fit a size, aspect kept, as the official ViLD does in testing.
+    """Resize an image to fit a size, aspect kept, as the official ViLD does in testing.
 
     Takes the place of ``mmdet.Resize`` with converted official weights. Sets ``img`` (float32),
     ``img_shape``, ``scale``, ``scale_factor`` (x, y) and ``keep_ratio``; boxes are not moved, so it
     is for testing.
 
     Args:
-        scale: Width and height that the picture must fit.
+        scale: Width and height that the image must fit.
     """
 
     def __init__(self, *, scale: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""timm's augmentation of ImageNet training, for pipelines that normalise later."""
+"""timm's augmentation of ImageNet training, for pipelines that normalize later."""
 
 import numpy as np
 import torch
@@ -10,12 +10,12 @@ from torchvision.transforms import functional as F
 from mmclip.registry import TRANSFORMS
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """A Pillow image of any mode as RGB; 16-bit grey is brought to 8 bits, not cut off at 255."""
-    if picture.mode.startswith('I'):
-        grey = np.asarray(picture).astype(np.float64) / (256 if picture.mode != 'I' else 257)
-        return Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert('RGB')
-    return picture.convert('RGB')
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A Pillow image of any mode as RGB; 16-bit gray is brought to 8 bits, not cut off at 255."""
+    if image.mode.startswith('I'):
+        gray = np.asarray(image).astype(np.float64) / (256 if image.mode != 'I' else 257)
+        return Image.fromarray(gray.clip(0, 255).astype(np.uint8)).convert('RGB')
+    return image.convert('RGB')
 
 
 @TRANSFORMS.register_module()
@@ -23,14 +23,14 @@ class TimmAugment(BaseTransform):
     """Random crop, flip, RandAugment, random erasing; sets ``img`` to RGB float32 (S, S, 3).
 
     Values are 0 to 255 (erased pixels are noise of the data's own mean and deviation, so some are
-    beyond), for the data preprocessor to normalise with the same mean and std.
+    beyond), for the data preprocessor to normalize with the same mean and std.
 
     Source: ``timm.data.create_transform``, as DeiT and GroupViT use it; with RandAugment there is
-    no colour jitter.
+    no color jitter.
 
     Args:
         size: S in pixels.
-        scale: Range of the share of the picture's area.
+        scale: Range of the share of the image's area.
         auto_augment: timm's name of a policy, or None.
         re_prob: Probability of random erasing.
         mean, std: The data preprocessor's.
@@ -63,15 +63,15 @@ class TimmAugment(BaseTransform):
         )
 
     def transform(self, results: dict) -> dict:
-        normalised = self.augment(to_rgb(results['img']))
-        results['img'] = (normalised * self.std + self.mean).permute(1, 2, 0).numpy()
+        normalized = self.augment(to_rgb(results['img']))
+        results['img'] = (normalized * self.std + self.mean).permute(1, 2, 0).numpy()
         results['img_shape'] = (self.size, self.size)
         return results
 
 
 @TRANSFORMS.register_module()
 class TimmResizeCrop(BaseTransform):
-    """Short side to ``resize`` bilinearly, centre crop; sets ``img`` to RGB uint8 (S, S, 3).
+    """Short side to ``resize`` bilinearly, center crop; sets ``img`` to RGB uint8 (S, S, 3).
 
     Source: timm's evaluation on ImageNet.
 
@@ -84,15 +84,15 @@ class TimmResizeCrop(BaseTransform):
         self.resize, self.size = resize, size
 
     def transform(self, results: dict) -> dict:
-        picture = F.resize(to_rgb(results['img']), self.resize, F.InterpolationMode.BILINEAR)
-        results['img'] = np.asarray(F.center_crop(picture, [self.size, self.size]))
+        image = F.resize(to_rgb(results['img']), self.resize, F.InterpolationMode.BILINEAR)
+        results['img'] = np.asarray(F.center_crop(image, [self.size, self.size]))
         results['img_shape'] = (self.size, self.size)
         return results
 
 
 @TRANSFORMS.register_module()
 class ToBGR(BaseTransform):
-    """RGB picture or array -> BGR array, what the hosts' loaders give and their models expect."""
+    """RGB image or array -> BGR array, what the hosts' loaders give and their models expect."""
 
     def transform(self, results: dict) -> dict:
         results['img'] = np.ascontiguousarray(np.asarray(results['img'])[..., ::-1])

@@ -101,9 +101,9 @@ class SampleSegments(BaseTransform):
     Source: TSN's sampling, as the official code of ActionCLIP.
 
     Args:
-        num_segments: T; None: the data set says (``VideoClassificationDataset(num_segments=...)``).
+        num_segments: T; None: the dataset says (``VideoClassificationDataset(num_segments=...)``).
         test_mode: The middle of each segment instead of a random frame.
-        num_views: Views in time (``test_mode``); the frames come view by view. None: the data set
+        num_views: Views in time (``test_mode``); the frames come view by view. None: the dataset
             says, or one.
 
     Raises:
@@ -133,7 +133,7 @@ class SampleSegments(BaseTransform):
         count = self.num_segments or results.get('num_segments')
         num_views = self.num_views or results.get('num_views') or 1
         if count is None:
-            raise ValueError('num_segments: neither the transform nor the data set says how many')
+            raise ValueError('num_segments: neither the transform nor the dataset says how many')
         if num_views > 1 and not self.test_mode:
             raise ValueError(f'num_views: {num_views} views need test_mode=True')
         if self.test_mode:
@@ -148,15 +148,15 @@ class SampleSegments(BaseTransform):
         return results
 
 
-# Pictures go back to frames by np.array, which copies: a view of a picture cannot be written to,
+# Images go back to frames by np.array, which copies: a view of an image cannot be written to,
 # and MMAction2's Flip writes.
-def _as_picture(frame: np.ndarray) -> Image.Image:
+def _as_image(frame: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(frame))
 
 
 @TRANSFORMS.register_module()
 class FrameResizeCrop(BaseTransform):
-    """Resizes the short side of all frames and crops the centre, as CLIP does: bicubic, Pillow.
+    """Resizes the short side of all frames and crops the center, as CLIP does: bicubic, Pillow.
 
     Source: official ``GroupScale`` and ``GroupCenterCrop``.
 
@@ -182,13 +182,13 @@ class FrameResizeCrop(BaseTransform):
         height, width = frame.shape[:2]
         short = min(height, width)
         new = [self.short_side * side // short for side in (width, height)]
-        picture = _as_picture(frame)
+        image = _as_image(frame)
         if short != self.short_side:
-            picture = picture.resize(new, Image.Resampling.BICUBIC)
+            image = image.resize(new, Image.Resampling.BICUBIC)
         if self.size is None:
-            return np.array(picture)
-        left, top = (round((side - self.size) / 2) for side in picture.size)
-        return np.array(picture.crop((left, top, left + self.size, top + self.size)))
+            return np.array(image)
+        left, top = (round((side - self.size) / 2) for side in image.size)
+        return np.array(image.crop((left, top, left + self.size, top + self.size)))
 
 
 @TRANSFORMS.register_module()
@@ -208,7 +208,7 @@ class FrameResize(BaseTransform):
         """Changes ``imgs`` and ``img_shape``."""
         square = (self.size, self.size)
         results['imgs'] = [
-            np.array(_as_picture(frame).resize(square, Image.Resampling.BILINEAR))
+            np.array(_as_image(frame).resize(square, Image.Resampling.BILINEAR))
             for frame in results['imgs']
         ]
         results['img_shape'] = square

@@ -42,15 +42,15 @@ class FrameRandAugment(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class FrameColour(BaseTransform):
-    """Colour jitter and grey clips: whether is drawn per clip, how much per frame.
+class FrameColor(BaseTransform):
+    """Color jitter and gray clips: whether is drawn per clip, how much per frame.
 
     Source: official ``GroupRandomColorJitter`` and ``GroupRandomGrayscale``.
 
     Args:
         brightness, contrast, saturation, hue: Ranges, as torchvision's ``ColorJitter``.
         prob: Of jitter.
-        grey_prob: Of a grey clip.
+        gray_prob: Of a gray clip.
         per_clip: The same factors for all frames of a clip.
     """
 
@@ -62,12 +62,12 @@ class FrameColour(BaseTransform):
         saturation: float = 0.2,
         hue: float = 0.1,
         prob: float = 0.8,
-        grey_prob: float = 0.2,
+        gray_prob: float = 0.2,
         per_clip: bool = False,
     ) -> None:
         self.jitter = tv.ColorJitter(brightness, contrast, saturation, hue)
         self.prob = prob
-        self.grey_prob = grey_prob
+        self.gray_prob = gray_prob
         self.per_clip = per_clip
 
     def transform(self, results: dict) -> dict:
@@ -81,7 +81,7 @@ class FrameColour(BaseTransform):
                     np.asarray(self.jitter(Image.fromarray(np.ascontiguousarray(frame))))
                     for frame in results['imgs']
                 ]
-        if random.random() < self.grey_prob:
+        if random.random() < self.gray_prob:
             results['imgs'] = [
                 np.asarray(Image.fromarray(np.ascontiguousarray(f)).convert('L').convert('RGB'))
                 for f in results['imgs']

@@ -2,13 +2,13 @@
 
 Paper: "ActionCLIP: A New Paradigm for Video Action Recognition", Wang, Xing, Liu, arXiv 2109.08472
 (2021; TNNLS 2023). Official code: sallymmx/ActionCLIP (MIT), commit 31c34df. Its Kinetics weights
-have no licence of their own; OpenAI's CLIP weights are MIT.
+have no license of their own; OpenAI's CLIP weights are MIT.
 
 The flow:
 
     T frames -> [+ time embedding: joint] -> ViT [channels shifted between frames: shift] -> (T, D)
-             -> MeanP | Conv_1D | LSTM | Transf | Transf_cls -> (D) -> normalise
-    label    -> one of 16 templates -> text tower -> (D) -> normalise
+             -> MeanP | Conv_1D | LSTM | Transf | Transf_cls -> (D) -> normalize
+    label    -> one of 16 templates -> text tower -> (D) -> normalize
     training: KL(softmax(10 same class) || softmax(scale * cosines)), both directions, all processes
     test:     mean over templates and views of softmax(100 * cosines), sentences encoded once
 

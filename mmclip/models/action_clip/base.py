@@ -9,7 +9,7 @@ from torch import nn
 
 from mmclip.clip.layers import QuickGELU
 from mmclip.clip.loading import build_clip, clip_preprocess
-from mmclip.models.action_clip.post_prompts import normalise
+from mmclip.models.action_clip.post_prompts import normalize
 from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
 
@@ -69,10 +69,10 @@ def load_towers(
 
 
 def write_sampling(cfg: Any) -> None:
-    """Make a config's ``test_pipeline`` complete for a video that comes from no data set.
+    """Make a config's ``test_pipeline`` complete for a video that comes from no dataset.
 
     It becomes the pipeline of ``test_dataloader``, with the numbers of segments and views that the
-    data set says there; its results do not change.
+    dataset says there; its results do not change.
     """
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     if 'pipeline' not in dataset:
@@ -120,7 +120,7 @@ class VideoRecognizer(BaseModel):
 
     @cfg.setter
     def cfg(self, cfg: Any) -> None:
-        # `inference_recognizer` and `ActionRecogInferencer` run its pipeline without a data set.
+        # `inference_recognizer` and `ActionRecogInferencer` run its pipeline without a dataset.
         write_sampling(cfg)
         self._cfg = cfg
 
@@ -155,7 +155,7 @@ class VideoRecognizer(BaseModel):
         return inputs.unflatten(1, (-1, count))
 
     def video_features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """L2-normalised features (B, V, D) of V views of T frames each.
+        """L2-normalized features (B, V, D) of V views of T frames each.
 
         Shapes:
             inputs (B, V * T, 3, H, W).
@@ -165,7 +165,7 @@ class VideoRecognizer(BaseModel):
         """
         views = self.split_views(inputs)
         features = self.video(views.flatten(0, 1))
-        return normalise(features).unflatten(0, views.shape[:2])
+        return normalize(features).unflatten(0, views.shape[:2])
 
     def forward(
         self, inputs: torch.Tensor, data_samples: Samples | None = None, mode: str = 'tensor'
@@ -173,7 +173,7 @@ class VideoRecognizer(BaseModel):
         """Features (B, V, D), losses, or samples with scores.
 
         Args:
-            inputs: (B, V * T, 3, H, W), normalised by the data preprocessor.
+            inputs: (B, V * T, 3, H, W), normalized by the data preprocessor.
             data_samples: B samples, with ``gt_label`` in mode ``'loss'``.
             mode: ``'tensor'``, ``'loss'`` or ``'predict'``.
 

@@ -9,7 +9,7 @@ from mmclip.clip.layers import VisionTransformer
 
 
 def temporal_shift(tokens: torch.Tensor, n_div: int = 8) -> torch.Tensor:
-    """Moves channels of patch tokens to the neighbouring frames; the class token stays.
+    """Moves channels of patch tokens to the neighboring frames; the class token stays.
 
     The first 1 / n_div of the channels comes from the next frame, the second from the one before,
     zeros at both ends of the clip.
@@ -78,7 +78,7 @@ def run_vit(
 
     Args:
         tower: The image tower; its own gradient checkpointing counts.
-        frames: Normalised.
+        frames: Normalized.
         time_embedding: Of the joint prompt, or None.
         shift: ``n_div`` of :func:`temporal_shift` before every block, or None. It moves the whole
             input of the block, the residual stream too.

@@ -90,7 +90,7 @@ class MultiPositiveKLLoss(nn.Module):
         """The loss of N videos and their N texts; zero, with a graph, for an empty batch.
 
         Args:
-            videos, texts: L2-normalised features.
+            videos, texts: L2-normalized features.
             logit_scale: Multiplies the cosines.
             video_labels: (N,) class numbers, or (N, K) multi-hot.
             text_labels: (N,) class of each text.

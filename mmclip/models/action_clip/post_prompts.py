@@ -31,7 +31,7 @@ class PostPrompt(BaseModule):
 
 @MODELS.register_module()
 class ActionMeanP(PostPrompt):
-    """The mean over frames, which are not normalised before.
+    """The mean over frames, which are not normalized before.
 
     Shapes:
         (B, T, D) -> (B, D).
@@ -177,7 +177,7 @@ class ActionTransfCls(PostPrompt):
         dropout: Of attention and feed-forward part.
 
     Shapes:
-        (B, T, D) with T = num_frames -> (B, D); one frame alone (an example picture) is repeated.
+        (B, T, D) with T = num_frames -> (B, D); one frame alone (an example image) is repeated.
 
     Raises:
         ValueError: another number of frames.
@@ -222,6 +222,6 @@ class ActionTransfCls(PostPrompt):
         return self.encoder(x + self.pos_embed.to(frames.dtype))[:, 0]
 
 
-def normalise(features: torch.Tensor) -> torch.Tensor:
-    """L2-normalised, float32, in the last dimension."""
+def normalize(features: torch.Tensor) -> torch.Tensor:
+    """L2-normalized, float32, in the last dimension."""
     return F.normalize(features.float(), dim=-1)

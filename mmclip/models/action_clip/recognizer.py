@@ -12,7 +12,7 @@ from torch import nn
 
 from mmclip.clip.loading import clip_preprocess
 from mmclip.models.action_clip.base import Samples, VideoRecognizer, labels_of, load_towers
-from mmclip.models.action_clip.post_prompts import normalise
+from mmclip.models.action_clip.post_prompts import normalize
 from mmclip.models.action_clip.text_prompts import action_prompts
 from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
@@ -32,7 +32,7 @@ def class_scores(
     constant 100, not the learned one. Views as in MMAction2 (the official code knows one).
 
     Args:
-        videos, texts: L2-normalised.
+        videos, texts: L2-normalized.
         scale: Of the cosines.
 
     Shapes:
@@ -57,7 +57,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         model: CLIP's architecture: open_clip name, ``'mini_clip'``, or a dict.
         pretrained: CLIP's weights: open_clip tag, ``'mini_clip'``, file or folder; None: random.
         num_frames: T.
-        classes: Class names or a known vocabulary; None: the data set's, by ``set_classes``
+        classes: Class names or a known vocabulary; None: the dataset's, by ``set_classes``
             (:class:`mmclip.VocabularyHook`).
         prompts: As :func:`mmclip.models.action_clip.text_prompts.action_prompts`.
         image_tower: ``'clip'``, ``'random'`` or ``dict(name=...)``, a timm model.
@@ -176,7 +176,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         Args:
             names: Class names or a known vocabulary.
             prompts: Templates; None keeps the present ones.
-            examples: Pictures that stand for classes at test time, as
+            examples: Images that stand for classes at test time, as
                 :func:`mmclip.vocabulary.exemplars.encode_examples`; each is a video of
                 one frame. Training knows the words alone.
 
@@ -185,7 +185,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         """
         names = class_names(names)
         prompts = self.prompts if prompts is None else prompts
-        # Examples by identity: arrays of pictures do not compare.
+        # Examples by identity: arrays of images do not compare.
         same = examples is self._examples
         if same and (names, prompts) == (self.class_names, self.prompts):
             return
@@ -195,7 +195,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         self.forget()
 
     def token_ids(self) -> torch.Tensor:
-        """(P, K, T) ids of all sentences, on the CPU; tokenised once.
+        """(P, K, T) ids of all sentences, on the CPU; tokenized once.
 
         Raises:
             ValueError: no classes yet.
@@ -213,14 +213,14 @@ class ActionCLIPRecognizer(VideoRecognizer):
         return self._ids
 
     def text_features(self) -> torch.Tensor:
-        """(P, K, D) normalised features of all classes; kept until weights or words change."""
+        """(P, K, D) normalized features of all classes; kept until weights or words change."""
         if not self._examples:
             return self._word_features()
         return self._keep('classes', self, lambda: self._with_examples(self._word_features()))
 
     def _word_features(self) -> torch.Tensor:
         return self._keep(
-            'words', self.text, lambda: normalise(self.text.encode_all(self.token_ids()))
+            'words', self.text, lambda: normalize(self.text.encode_all(self.token_ids()))
         )
 
     @torch.no_grad()
@@ -241,23 +241,23 @@ class ActionCLIPRecognizer(VideoRecognizer):
         return kept[1].to(self.logit_scale.device)
 
     def _with_examples(self, features: torch.Tensor) -> torch.Tensor:
-        """The rows of classes that pictures stand for, in every template."""
+        """The rows of classes that images stand for, in every template."""
         features = features.clone()
-        pictures, with_words = encode_examples(self, self.class_names, self._examples)
-        for name, row in pictures.items():
+        images, with_words = encode_examples(self, self.class_names, self._examples)
+        for name, row in images.items():
             place, row = self.class_names.index(name), row.to(features)
             if name in with_words:
-                row = normalise(features[:, place] + row)
+                row = normalize(features[:, place] + row)
             features[:, place] = row
         return features
 
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """L2-normalised features (N, D) of pictures as videos of one frame."""
+    def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """L2-normalized features (N, D) of images as videos of one frame."""
         size = clip_preprocess(self.model, self.pretrained)['size']
-        frames = torch.stack([_to_frame(picture, size) for picture in pictures])
+        frames = torch.stack([_to_frame(image, size) for image in images])
         frames = frames.to(self.logit_scale.device)[:, None]  # (N, 1, 3, S, S)
         prepared = self.data_preprocessor.preprocess(list(frames), None)[0]
-        return normalise(self.video(prepared))
+        return normalize(self.video(prepared))
 
     # -- modes -------------------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
             )
 
     def _sentences(self, labels: torch.Tensor) -> torch.Tensor:
-        """L2-normalised features (B, D) of one random sentence per label, equal ones made once.
+        """L2-normalized features (B, D) of one random sentence per label, equal ones made once.
 
         The labels are on the CPU.
         """
@@ -312,7 +312,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
             return self._word_features()[template.to(device), labels.to(device)]
         pairs, place = torch.unique(torch.stack([template, labels], 1), dim=0, return_inverse=True)
         features = self.text(ids[pairs[:, 0], pairs[:, 1]])
-        return normalise(features)[place.to(device)]
+        return normalize(features)[place.to(device)]
 
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
         """Probabilities (B, K), averaged over prompts and views."""
@@ -321,8 +321,8 @@ class ActionCLIPRecognizer(VideoRecognizer):
         )
 
 
-def _to_frame(picture: Image.Image, size: int) -> torch.Tensor:
-    """(3, S, S) uint8: short side to S, centre crop."""
+def _to_frame(image: Image.Image, size: int) -> torch.Tensor:
+    """(3, S, S) uint8: short side to S, center crop."""
     from mmclip.datasets.transforms.clip_image import resize_crop
 
-    return torch.from_numpy(resize_crop(picture, size).copy()).permute(2, 0, 1)
+    return torch.from_numpy(resize_crop(image, size).copy()).permute(2, 0, 1)

@@ -69,7 +69,7 @@ class UnimodalActionRecognizer(VideoRecognizer):
         prompts: str | Sequence[str] | None = None,
         examples: Mapping[str, Any] | None = None,
     ) -> None:
-        """The same number of classes under the names of the data set.
+        """The same number of classes under the names of the dataset.
 
         Raises:
             ValueError: another number, or other names than before: it has no words for them;

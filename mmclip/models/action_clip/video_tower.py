@@ -70,7 +70,7 @@ class VideoTower(BaseModule):
         with_cp: Recompute blocks in the backward pass to save memory.
 
     Shapes:
-        (B, T, 3, H, W), normalised -> (B, D), raw.
+        (B, T, 3, H, W), normalized -> (B, D), raw.
 
     Raises:
         ValueError: prompts that do not go together or need a ViT.

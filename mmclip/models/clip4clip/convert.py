@@ -17,7 +17,7 @@
 
 Every weight is used but the position table that seqLSTM holds and never reads. The port's head
 averages frames of any length and has norms of eps 1e-5: ``sim_head=dict(type=...,
-normalise_frames=False)``, and for its transformer ``norm_eps=1e-5, max_frames=`` its number of
+normalize_frames=False)``, and for its transformer ``norm_eps=1e-5, max_frames=`` its number of
 segments.
 """
 

@@ -1,4 +1,4 @@
-"""Frames of videos to features, one by one or with their neighbours; padding is never run."""
+"""Frames of videos to features, one by one or with their neighbors; padding is never run."""
 
 import torch
 from torch import nn
@@ -40,7 +40,7 @@ def frame_features(
 
     Args:
         tower: CLIP's image tower; a ViT where there is a ``patch_3d``.
-        frames: Normalised; padding is zero.
+        frames: Normalized; padding is zero.
         mask: True where a frame is real.
         embed_dim: D.
         patch_3d: In the place of the ViT's own patch embedding.

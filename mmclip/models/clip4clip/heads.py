@@ -13,13 +13,13 @@ from mmclip.clip.temporal_blocks import init_normal, run_blocks, temporal_blocks
 from mmclip.registry import MODELS
 
 
-def normalise(features: torch.Tensor) -> torch.Tensor:
-    """L2-normalised, float32, in the last dimension; a zero stays a zero."""
+def normalize(features: torch.Tensor) -> torch.Tensor:
+    """L2-normalized, float32, in the last dimension; a zero stays a zero."""
     return F.normalize(features.float(), dim=-1)
 
 
 def masked_mean(
-    frames: torch.Tensor, mask: torch.Tensor, *, normalise_frames: bool = True
+    frames: torch.Tensor, mask: torch.Tensor, *, normalize_frames: bool = True
 ) -> torch.Tensor:
     r"""The direction of a video: mean of its frames' directions.
 
@@ -31,16 +31,16 @@ def masked_mean(
     Args:
         frames: Raw.
         mask: True where a frame is real.
-        normalise_frames: Whether each frame counts by its direction only; MMAction2's port has
+        normalize_frames: Whether each frame counts by its direction only; MMAction2's port has
             this False.
 
     Shapes:
-        frames (B, T, D), mask (B, T) bool -> (B, D), float32, L2-normalised.
+        frames (B, T, D), mask (B, T) bool -> (B, D), float32, L2-normalized.
     """
-    frames = normalise(frames) if normalise_frames else frames.float()
+    frames = normalize(frames) if normalize_frames else frames.float()
     weight = mask.to(frames.dtype)
     total = (frames * weight[..., None]).sum(1)
-    return normalise(total / weight.sum(1, keepdim=True).clamp(min=1))
+    return normalize(total / weight.sum(1, keepdim=True).clamp(min=1))
 
 
 class LooseHead(BaseModule):
@@ -48,15 +48,15 @@ class LooseHead(BaseModule):
 
     Args:
         embed_dim: D.
-        normalise_frames: As :func:`masked_mean`.
+        normalize_frames: As :func:`masked_mean`.
     """
 
     is_loose = True
 
-    def __init__(self, *, embed_dim: int, normalise_frames: bool = True) -> None:
+    def __init__(self, *, embed_dim: int, normalize_frames: bool = True) -> None:
         super().__init__()
         self.embed_dim = embed_dim
-        self.normalise_frames = normalise_frames
+        self.normalize_frames = normalize_frames
 
     def init_weights(self) -> None:
         """Nothing: they are made with their weights, so that loaded ones stay."""
@@ -69,13 +69,13 @@ class LooseHead(BaseModule):
         return frames
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Vectors of videos, L2-normalised.
+        """Vectors of videos, L2-normalized.
 
         Shapes:
             frames (B, T, D), raw, mask (B, T) bool -> (B, D).
         """
         return masked_mean(
-            self.sequence(frames, mask), mask, normalise_frames=self.normalise_frames
+            self.sequence(frames, mask), mask, normalize_frames=self.normalize_frames
         )
 
 
@@ -91,7 +91,7 @@ class MeanPHead(LooseHead):
 class SeqLSTMHead(LooseHead):
     """One LSTM layer over the frames with a residual, then the mean.
 
-    Source: CLIP4Clip's ``seqLSTM``; PyTorch's own initialisation.
+    Source: CLIP4Clip's ``seqLSTM``; PyTorch's own initialization.
     """
 
     def __init__(self, *, embed_dim: int, **kwargs: Any) -> None:

@@ -89,7 +89,7 @@ class VideoTextLoss(nn.Module):
         """Of vectors; zero, with a graph, for an empty batch.
 
         Args:
-            texts, videos: L2-normalised.
+            texts, videos: L2-normalized.
             logit_scale: Multiplies the cosines.
 
         Shapes:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-INITS = ('centre', 'average')
+INITS = ('center', 'average')
 
 
 class Patch3D(nn.Conv3d):
@@ -15,7 +15,7 @@ class Patch3D(nn.Conv3d):
     Args:
         width: Channels of the ViT.
         patch: Side of a patch in pixels.
-        init: ``'centre'``: the middle of the kernel is CLIP's own, the rest zero, so that the model
+        init: ``'center'``: the middle of the kernel is CLIP's own, the rest zero, so that the model
             starts as the 2D one (the official code's only choice); ``'average'``: a third of it in
             each place (ViViT's "filter inflation", named in the paper), so that it starts as the
             mean of three frames.
@@ -27,7 +27,7 @@ class Patch3D(nn.Conv3d):
         ValueError: another ``init``.
     """
 
-    def __init__(self, *, width: int, patch: int, init: str = 'centre') -> None:
+    def __init__(self, *, width: int, patch: int, init: str = 'center') -> None:
         if init not in INITS:
             raise ValueError(f'patch_init: {init!r} is none of {INITS}')
         super().__init__(
@@ -38,7 +38,7 @@ class Patch3D(nn.Conv3d):
     @torch.no_grad()
     def start_from(self, conv: nn.Conv2d) -> None:
         """Take over the kernel (width, 3, patch, patch) of the 2D embedding."""
-        if self.init == 'centre':
+        if self.init == 'center':
             self.weight.zero_()
             self.weight[:, :, 1] = conv.weight
         else:

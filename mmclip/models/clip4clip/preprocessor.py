@@ -10,7 +10,7 @@ from mmclip.registry import MODELS
 
 @MODELS.register_module()
 class VideoTextPreprocessor(BaseDataPreprocessor):
-    """Normalises frames, pads with zeros behind them to the longest video, and says which are real.
+    """Normalizes frames, pads with zeros behind them to the longest video, and says which are real.
 
     Args:
         mean, std: Of RGB values in 0 to 255.

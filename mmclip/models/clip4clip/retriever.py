@@ -21,7 +21,7 @@ from mmclip.clip.loading import (
 )
 from mmclip.models.clip4clip.frame_tower import frame_features
 from mmclip.models.clip4clip.freeze import freeze
-from mmclip.models.clip4clip.heads import normalise
+from mmclip.models.clip4clip.heads import normalize
 from mmclip.models.clip4clip.patch_3d import Patch3D
 from mmclip.registry import MODELS
 
@@ -52,7 +52,7 @@ class CLIP4Clip(BaseModel):
         sim_head: Config without sizes of ``mmclip.MeanPHead`` (default), ``SeqLSTMHead``,
             ``SeqTransfHead`` or ``TightTransfHead``.
         linear_patch: ``'2d'``, or ``'3d'`` for :class:`mmclip.models.clip4clip.patch_3d.Patch3D`.
-        patch_init: How that starts: ``'centre'`` or ``'average'``.
+        patch_init: How that starts: ``'center'`` or ``'average'``.
         freeze_layer_num: Blocks of either tower that are not trained; 0 freezes patches, tokens and
             positions, -1 nothing.
         official_3d_freeze: Whether ``linear_patch='3d'`` trains everything, as officially.
@@ -66,7 +66,7 @@ class CLIP4Clip(BaseModel):
         data_preprocessor: None takes the CLIP's own mean and std.
 
     Shapes:
-        inputs: dict of ``frames`` (B, T, 3, H, W), normalised, zeros as padding, and ``mask``
+        inputs: dict of ``frames`` (B, T, 3, H, W), normalized, zeros as padding, and ``mask``
         (B, T) bool, real frames first; or the frames alone, all real.
 
     Raises:
@@ -84,7 +84,7 @@ class CLIP4Clip(BaseModel):
         pretrained: str | None = None,
         sim_head: dict | None = None,
         linear_patch: str = '2d',
-        patch_init: str = 'centre',
+        patch_init: str = 'center',
         freeze_layer_num: int = -1,
         official_3d_freeze: bool = False,
         max_words: int | None = 32,
@@ -117,7 +117,7 @@ class CLIP4Clip(BaseModel):
                 kind = type(self.clip.visual).__name__
                 raise ValueError(f'{name} needs a CLIP with a ViT; {model!r} has a {kind}')
         self.patch_3d = None
-        if linear_patch == '2d' and patch_init != 'centre':
+        if linear_patch == '2d' and patch_init != 'center':
             raise ValueError(f"patch_init: {patch_init!r} needs linear_patch='3d', which starts so")
         if linear_patch == '3d':
             conv = self.clip.visual.conv1
@@ -248,7 +248,7 @@ class CLIP4Clip(BaseModel):
             mode: ``'tensor'``, ``'loss'`` or ``'predict'``.
 
         Shapes:
-            ``'tensor'``: (B, D) L2-normalised of a loose head, (B, T, D) raw of the tight one.
+            ``'tensor'``: (B, D) L2-normalized of a loose head, (B, T, D) raw of the tight one.
 
         Raises:
             ValueError: another mode; samples without texts.
@@ -279,7 +279,7 @@ class CLIP4Clip(BaseModel):
         counts = {len(sample.texts) for sample in data_samples}
         if counts - {1}:
             raise ValueError(
-                f'data_samples: {sorted(counts)} texts per video; training takes one (the data set '
+                f'data_samples: {sorted(counts)} texts per video; training takes one (the dataset '
                 'with test_mode=False)'
             )
         # As after each step of the optimizer, in front of the first use of the new value.
@@ -299,7 +299,7 @@ class CLIP4Clip(BaseModel):
                 return dict(loss_retrieval=self.loss_module.tight(head, texts, frames, mask))
             videos = self.sim_head(frames, mask)
             scale = self.clip.logit_scale.exp()
-            loss = self.loss_module.loose(normalise(texts), videos, scale)
+            loss = self.loss_module.loose(normalize(texts), videos, scale)
         return dict(loss_retrieval=loss, logit_scale=scale.detach())
 
     def similarity(
@@ -309,12 +309,12 @@ class CLIP4Clip(BaseModel):
         if not self.sim_head.is_loose:
             return self.sim_head(texts, frames, mask)
         videos = self.sim_head(frames, mask)
-        return self.clip.logit_scale.exp().float() * normalise(texts) @ videos.T
+        return self.clip.logit_scale.exp().float() * normalize(texts) @ videos.T
 
     def predict(self, inputs: Inputs, data_samples: Samples) -> Samples:
         """Samples with what :class:`mmclip.VideoRetrieval` compares.
 
-        ``text_features`` (n, D) of the video's n sentences, and of a loose head, both normalised,
+        ``text_features`` (n, D) of the video's n sentences, and of a loose head, both normalized,
         ``video_feature`` (D,), of the tight one, both raw, ``frame_features`` (T, D) of its real
         frames. ``num_frames`` tells whether it has any.
         """
@@ -322,7 +322,7 @@ class CLIP4Clip(BaseModel):
         texts = self.encode_texts([text for sample in data_samples for text in sample.texts])
         loose = self.sim_head.is_loose
         if loose:
-            texts, videos = normalise(texts), self.sim_head(frames, mask)
+            texts, videos = normalize(texts), self.sim_head(frames, mask)
         parts = texts.split([len(sample.texts) for sample in data_samples])
         counts = mask.sum(1).tolist()
         for i, (sample, own) in enumerate(zip(data_samples, parts, strict=True)):

@@ -72,7 +72,7 @@ def exact_search(
 
     Args:
         store: Vectors of videos.
-        queries: L2-normalised; where they are (CPU, accelerator), scores are computed.
+        queries: L2-normalized; where they are (CPU, accelerator), scores are computed.
         topk: k; fewer are given if the store has fewer readable videos.
         rows: Videos at once.
 
@@ -168,7 +168,7 @@ def index_search(
 
     Args:
         index: From :func:`build_index`.
-        queries: L2-normalised (Q, D).
+        queries: L2-normalized (Q, D).
         topk: k.
         probes: Cells that are looked into, of an index that has cells; None: 32.
 

@@ -18,7 +18,7 @@ class TightTransfHead(BaseModule):
 
     score(t, v) = w . gelu(W ln(blocks([t; f_1 ... f_T] + positions)_0) + b) + c
 
-    Neither normalisation nor a logit scale; the frames are read in one direction and all ways.
+    Neither normalization nor a logit scale; the frames are read in one direction and all ways.
 
     Source: CLIP4Clip's ``tightTransf``, official ``CrossModel``. Starts from CLIP's text tower as
     :class:`mmclip.SeqTransfHead`; pooler and last layer from N(0, 0.02).

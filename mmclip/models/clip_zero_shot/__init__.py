@@ -7,11 +7,11 @@ are used.
 
 The flow:
 
-    names, templates -> sentences -> text tower -> normalise, average, normalise -> (K, D)
-    picture -> Pillow resize, crop, RGB -> image tower -> (D) -> normalise
+    names, templates -> sentences -> text tower -> normalize, average, normalize -> (K, D)
+    image -> Pillow resize, crop, RGB -> image tower -> (D) -> normalize
     logits = 100 * cosine -> top-1, top-5
-    linear probe: the text side is replaced by one trained layer over the frozen picture feature
-    training: both towers on pictures and their captions, symmetric InfoNCE over all processes
+    linear probe: the text side is replaced by one trained layer over the frozen image feature
+    training: both towers on images and their captions, symmetric InfoNCE over all processes
 
 Files: ``classifier.py`` (:class:`CLIPZeroShotClassifier`), ``linear_classifier.py``
 (:class:`LinearClassifier` and a probe fitted at once by L-BFGS), ``contrastive.py``
@@ -25,5 +25,5 @@ Known differences from the official code: a text that is too long is cut and a w
 official ``tokenize`` raises unless told to cut; ``CLIPTokenizer(truncate=False)`` does the same);
 special strings inside a text follow open_clip unless ``special='openai'``; weights are float32
 unless mixed precision is asked for; position embeddings are resized with antialiasing, as open_clip
-does, where the official code knows one picture size only.
+does, where the official code knows one image size only.
 """

@@ -14,7 +14,7 @@ from mmclip.registry import MODELS
 
 
 def clip_data_preprocessor(model: str | dict = 'ViT-B-32', pretrained: str | None = None) -> dict:
-    """Config of the normalisation of RGB uint8 pictures that a CLIP was trained with.
+    """Config of the normalization of RGB uint8 images that a CLIP was trained with.
 
     Args:
         model: As :func:`mmclip.clip.loading.clip_config`.
@@ -30,13 +30,13 @@ def clip_data_preprocessor(model: str | dict = 'ViT-B-32', pretrained: str | Non
 
 @MODELS.register_module()
 class CLIPZeroShotClassifier(BaseModel):
-    """Names a picture: logits = head(pooled feature of the image tower).
+    """Names an image: logits = head(pooled feature of the image tower).
 
-    With a :class:`mmclip.TextEmbeddingClassifier` as head: 100 cos(picture, name), CLIP's zero-shot
+    With a :class:`mmclip.TextEmbeddingClassifier` as head: 100 cos(image, name), CLIP's zero-shot
     classifier. With a :class:`mmclip.LinearClassifier`: a linear probe.
 
     Source: Radford et al. 2021 (arXiv 2103.00020), section 3.1.2 and figure 3; the official
-    ImageNet notebook (every prompt normalised, averaged over the templates, normalised again).
+    ImageNet notebook (every prompt normalized, averaged over the templates, normalized again).
 
     Args:
         backbone: Config of a :class:`mmclip.OpenCLIPBackbone`.
@@ -44,7 +44,7 @@ class CLIPZeroShotClassifier(BaseModel):
         data_preprocessor: None takes the CLIP's own mean and std.
 
     Shapes:
-        inputs (B, 3, S, S) RGB, normalised by the data preprocessor; S may be any size.
+        inputs (B, 3, S, S) RGB, normalized by the data preprocessor; S may be any size.
     """
 
     def __init__(

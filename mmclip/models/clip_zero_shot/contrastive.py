@@ -1,4 +1,4 @@
-"""Training of a CLIP from pairs of pictures and texts."""
+"""Training of a CLIP from pairs of images and texts."""
 
 import functools
 import math
@@ -64,12 +64,12 @@ class CLIPContrastive(BaseModel):
             nn.init.constant_(self.clip.logit_scale, -math.log(temperature))
 
     def encode_images(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(N, 3, S, S) normalised pictures -> (N, D) L2-normalised features."""
+        """(N, 3, S, S) normalized images -> (N, D) L2-normalized features."""
         features = in_chunks(self.clip.encode_image, inputs, self.chunk_size)
         return F.normalize(features, dim=-1)
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """N texts -> (N, D) L2-normalised features."""
+        """N texts -> (N, D) L2-normalized features."""
         ids = self.tokenizer(list(texts)).to(self.clip.logit_scale.device)
         encode = functools.partial(encode_tokens, self.clip)
         return F.normalize(in_chunks(encode, ids, self.chunk_size), dim=-1)
@@ -83,7 +83,7 @@ class CLIPContrastive(BaseModel):
         """Features or loss of N pairs.
 
         Args:
-            inputs: Pictures.
+            inputs: Images.
             data_samples: ``text`` of each.
             mode: ``'loss'`` or ``'tensor'``.
 

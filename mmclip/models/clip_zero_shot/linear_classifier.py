@@ -17,12 +17,12 @@ class LinearClassifier(BaseModule):
     """logits = W f + b over the raw image feature f.
 
     Source: the paper's section 3.2 fits W and b by L-BFGS with an L2 penalty that is searched on a
-    validation split; here they are trained by the config's optimiser, whose weight decay is that
+    validation split; here they are trained by the config's optimizer, whose weight decay is that
     penalty.
 
     Args:
         model: The CLIP whose features are classified; gives D.
-        classes: K names; or K, and the names are those of the data set.
+        classes: K names; or K, and the names are those of the dataset.
 
     Shapes:
         (B, D) -> (B, K), float32.
@@ -73,7 +73,7 @@ def fit_linear_probe(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """W and b of multinomial logistic regression on all features at once, by L-BFGS.
 
-    Minimises sum of cross entropies + penalty / 2 |W|^2. ``penalty`` is 1 / C of scikit-learn,
+    Minimizes sum of cross entropies + penalty / 2 |W|^2. ``penalty`` is 1 / C of scikit-learn,
     whose C = 0.316 the official README takes.
 
     Args:

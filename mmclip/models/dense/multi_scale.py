@@ -17,7 +17,7 @@ def pad_to(image: torch.Tensor, side: int, fill: torch.Tensor) -> torch.Tensor:
     """Pad right and bottom until no side is shorter than ``side``.
 
     Shapes:
-        image (B, 3, H, W), fill (3,), the value of black after normalisation.
+        image (B, 3, H, W), fill (3,), the value of black after normalization.
     """
     height, width = image.shape[2:]
     padded = (
@@ -75,11 +75,11 @@ def multi_scale_logits(
 
     Args:
         network: (B, 3, h, w) -> (B, K, h, w) logits, h and w being ``crop_size``.
-        image: Normalised.
+        image: Normalized.
         base_size: Pixels of the long side at scale 1.
         crop_size: Pixels of a window.
         scales: Factors.
-        fill: (3,), the value of black after normalisation.
+        fill: (3,), the value of black after normalization.
         flip: Whether mirror images count too.
         stride_rate: Stride of the windows as a share of their side.
 

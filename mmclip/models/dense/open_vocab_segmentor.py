@@ -29,7 +29,7 @@ class OpenVocabSegmentor(EncoderDecoder):
     - ``mode='multi_scale'`` with ``base_size``, ``crop_size``, ``scales``, ``flip`` and
       ``stride_rate``, see :func:`mmclip.models.dense.multi_scale.multi_scale_logits`;
     - ``rescale=False``: predictions stay in the frame of the network's input instead of being
-      resized to the original picture (the protocol of the folds).
+      resized to the original image (the protocol of the folds).
 
     Args:
         kwargs: The host's.
@@ -70,7 +70,7 @@ class OpenVocabSegmentor(EncoderDecoder):
             names: Class names in the order of the mask values, or the name of a known vocabulary.
                 The background is a word like any other.
             prompts: Templates around the names; None keeps the present ones.
-            examples: Pictures that stand for classes.
+            examples: Images that stand for classes.
 
         Raises:
             ValueError: as :meth:`mmclip.TextEmbeddingClassifier.set_classes`.
@@ -98,12 +98,12 @@ class OpenVocabSegmentor(EncoderDecoder):
         )
 
     def _network(self, metas: list[dict], image: torch.Tensor) -> torch.Tensor:
-        # A torch.Size is how the host tells a window from a picture.
+        # A torch.Size is how the host tells a window from an image.
         metas = [{**meta, 'img_shape': image.shape[2:]} for meta in metas]
         return self.encode_decode(image, metas)
 
     def _black(self) -> torch.Tensor:
-        """(3,) what a black pixel is after normalisation."""
+        """(3,) what a black pixel is after normalization."""
         preprocessor = self.data_preprocessor
         if not getattr(preprocessor, '_enable_normalize', False):
             return torch.zeros(3)

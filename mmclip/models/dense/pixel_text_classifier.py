@@ -63,13 +63,13 @@ class PixelTextClassifier(BaseModule):
         self.classifier.set_classes(names, prompts, examples)
 
     def embed(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, D, H, W), not normalised."""
+        """(B, C, H, W) -> (B, D, H, W), not normalized."""
         if self.early_fusion is not None:
             features = self.early_fusion(features, self.classifier.filled_embeddings())
         return self.projection(features)
 
     def forward(self, features: torch.Tensor, pairs: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits of all names, or per picture of the names that ``pairs`` (B, P) points at."""
+        """Logits of all names, or per image of the names that ``pairs`` (B, P) points at."""
         pixels = self.embed(features)
         with torch.autocast(pixels.device.type, enabled=False):
             # Channels stay first and the temperature goes to the words: no copy of the logits.

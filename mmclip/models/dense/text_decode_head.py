@@ -26,7 +26,7 @@ class TextDecodeHead(BaseModule):
 
     Args:
         head: Config of any mmseg decode head that ends in ``conv_seg``. ``num_classes`` counts as
-            long as the data set has not given its words: the random numbers of the initial weights
+            long as the dataset has not given its words: the random numbers of the initial weights
             depend on it, nothing else.
         classifier: Config of :class:`mmclip.TextEmbeddingClassifier` without a background.
         early_fusion: As :class:`mmclip.models.dense.pixel_text_classifier.PixelTextClassifier`.
@@ -66,7 +66,7 @@ class TextDecodeHead(BaseModule):
         self.head.conv_seg = PixelTextClassifier(
             channels=last.in_channels, classifier=classifier, early_fusion=early_fusion
         )
-        # The host's initialisation is for the convolution that is gone.
+        # The host's initialization is for the convolution that is gone.
         if isinstance(self.head.init_cfg, dict) and 'override' in self.head.init_cfg:
             self.head.init_cfg = None
 
@@ -122,5 +122,5 @@ class TextDecodeHead(BaseModule):
     def predict(
         self, inputs: Sequence[torch.Tensor], metas: list[dict], test_cfg: dict
     ) -> torch.Tensor:
-        """The host's logits, resized to the picture."""
+        """The host's logits, resized to the image."""
         return self.head.predict(inputs, metas, test_cfg)

@@ -1,4 +1,4 @@
-"""Logits between places of a picture and tokens of a text."""
+"""Logits between places of an image and tokens of a text."""
 
 import math
 
@@ -13,7 +13,7 @@ from mmclip.registry import MODELS
 
 @MODELS.register_module()
 class TokenAlignment(BaseModule):
-    """<x, W (e / 2) + c> / exp(log_scale) + <e, bias_lang> + bias0, e the normalised word feature.
+    """<x, W (e / 2) + c> / exp(log_scale) + <e, bias_lang> + bias0, e the normalized word feature.
 
     What depends on words only, :meth:`project`, can be kept for a vocabulary.
 
@@ -61,7 +61,7 @@ class TokenAlignment(BaseModule):
 
 @MODELS.register_module()
 class ContrastiveAlignment(BaseModule):
-    """MDETR's: both sides projected and normalised, cosine / exp(log_scale). An ablation.
+    """MDETR's: both sides projected and normalized, cosine / exp(log_scale). An ablation.
 
     Source: official ``VLDyHead`` (``contrastive_align_projection_*``) and ``FeatureResizer``.
 
@@ -114,7 +114,7 @@ class FixedTokenAlignment(BaseModule):
     """Logits of token places without reading the words: token t is output t, whatever stands there.
 
     An ablation of the official code (``USE_TOKEN_LOSS``, MDETR's soft tokens): with a fusion the
-    picture has read the words, without one it can only learn a fixed caption.
+    image has read the words, without one it can only learn a fixed caption.
 
     Args:
         channels: C of the maps.

@@ -1,4 +1,4 @@
-"""Attention between positions of a picture and words, both ways, from one table of logits."""
+"""Attention between positions of an image and words, both ways, from one table of logits."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ State = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Folded(NamedTuple):
-    """The text side with the picture's projections multiplied in.
+    """The text side with the image's projections multiplied in.
 
     Shapes:
         keys (B, h, T, C), bias (B, h, T), values (B, h, T, C).
@@ -60,7 +60,7 @@ class BiAttention(BaseModule):
     A = (W_q v) (W_k l)' / sqrt(d) per head; positions read softmax_words(A) W_l l, words read
     softmax_positions(A') W_v v; padding is masked for the former only.
 
-    The picture is never projected: W_q, W_v and W_o of the vision side are multiplied into the few
+    The image is never projected: W_q, W_v and W_o of the vision side are multiplied into the few
     words instead (W_q' k, W_o values) or applied to what the words have read, since v -> A and
     A -> out are linear. That is exact, saves three (positions, embed_dim) maps with their
     multiplications, and costs in proportion to the number of words. Positions are taken in

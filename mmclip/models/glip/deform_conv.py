@@ -18,7 +18,7 @@ def deform_conv(
     """out(p) = bias + sum_k W_k m_k(p) x(stride p + p_k + offset_k(p)), bilinear, zeros outside.
 
     MMCV's CPU kernel takes most of a training step for its backward pass; here it is ten times as
-    fast. Offsets and masks may be larger than the output; then the first values of each picture's
+    fast. Offsets and masks may be larger than the output; then the first values of each image's
     memory are read as if they had its size, as MMCV's and the official kernels do.
 
     Args:
@@ -104,6 +104,6 @@ def corners(
     height, width = shape
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     numbers = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
-    pictures = torch.arange(len(masks), device=masks.device)[:, None, None, None]
+    images = torch.arange(len(masks), device=masks.device)[:, None, None, None]
     factors = factors * masks.transpose(1, 2)[..., None] * inside
-    return numbers.long() + pictures * (height * width), factors
+    return numbers.long() + images * (height * width), factors

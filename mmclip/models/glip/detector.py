@@ -36,13 +36,13 @@ Maps = tuple[torch.Tensor, ...]
 
 @MODELS.register_module()
 class GLIPDetector(SingleStageDetector):
-    """Grounded detection: every place of a picture against every token of a caption.
+    """Grounded detection: every place of an image against every token of a caption.
 
     A sample with ``text`` and ``phrase_spans`` is grounded in its own caption; one without in the
     vocabulary of :meth:`set_classes`, in as many captions as that needs. mmdet's own inference may
     bring a ``text`` alone: names with ``custom_entities``, else a caption whose noun phrases are
     looked for. With a vocabulary the words are
-    encoded once, the picture's backbone and pyramid run once for all captions, and without a
+    encoded once, the image's backbone and pyramid run once for all captions, and without a
     fusion everything but the comparison with the words does.
 
     Source: GLIP (arXiv 2112.03857); official ``GeneralizedVLRCNN``.
@@ -56,11 +56,11 @@ class GLIPDetector(SingleStageDetector):
         tuning: What is trained: ``'full'``, ``'linear'`` (box, centerness, alignment),
             ``'prompt_v1'`` (the text tower), ``'prompt_v2'`` (offsets that are added to the words).
         prompt_rows: Rows of these offsets, at least the tokens of a text.
-        train_cfg: ``max_empty_share``: a batch in which more than this share of the pictures has no
+        train_cfg: ``max_empty_share``: a batch in which more than this share of the images has no
             object has loss 0 (official 0.1; None: never).
         test_cfg: As :class:`~mmclip.models.glip.head.GLIPHead`, and ``chunk_size`` (classes of a
             caption, -1: as many as fit; official 40 for LVIS), ``chunks_per_pass`` (captions that
-            go through the fusion at once), ``max_total`` (detections of a picture over all
+            go through the fusion at once), ``max_total`` (detections of an image over all
             captions, -1 for all; by default ``max_per_img``).
 
     Raises:
@@ -148,9 +148,7 @@ class GLIPDetector(SingleStageDetector):
             ValueError: bad names, prompts that are no such dicts, examples.
         """
         if examples is not None:
-            raise ValueError(
-                'examples: GLIP compares with words; pictures cannot stand for classes'
-            )
+            raise ValueError('examples: GLIP compares with words; images cannot stand for classes')
         names = class_names(names)
         if isinstance(prompts, Mapping):
             unknown = sorted(set(prompts) - set(names))
@@ -213,7 +211,7 @@ class GLIPDetector(SingleStageDetector):
         if len(texts) > 1:
             raise ValueError(
                 f'classes: {len(self.class_names)} names do not fit one caption; training needs '
-                'mmclip.DetToGrounding in the pipeline, which draws some for each picture'
+                'mmclip.DetToGrounding in the pipeline, which draws some for each image'
             )
         batch = self.text_encoder.tokenize(texts * len(samples), pad=False)
         return batch, [maps[0]] * len(samples)
@@ -248,7 +246,7 @@ class GLIPDetector(SingleStageDetector):
         return self.skip_empty(losses, instances)
 
     def skip_empty(self, losses: dict, instances: Sequence[InstanceData]) -> dict:
-        """Loss 0 for a batch with too many pictures without objects, if ``train_cfg`` says so."""
+        """Loss 0 for a batch with too many images without objects, if ``train_cfg`` says so."""
         limit = self.train_cfg.get('max_empty_share')
         empty = sum(not len(one) for one in instances) / len(instances)
         if limit is None or empty <= limit:
@@ -338,7 +336,7 @@ class GLIPDetector(SingleStageDetector):
     def _predict_vocabulary(
         self, features: Maps, metas: Sequence[dict], vocabulary: CaptionedVocabulary
     ) -> list[list[InstanceData]]:
-        """Of each picture the detections of every caption of the vocabulary."""
+        """Of each image the detections of every caption of the vocabulary."""
         text = self._offset(vocabulary.text(self.text_encoder))
         count = self.test_cfg.get('chunks_per_pass', 4)
         found: list[list[InstanceData]] = [[] for _ in metas]

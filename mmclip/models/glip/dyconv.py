@@ -1,4 +1,4 @@
-"""DyHead's block: deformable convolutions over neighbouring levels, weighted, then DyReLU."""
+"""DyHead's block: deformable convolutions over neighboring levels, weighted, then DyReLU."""
 
 import torch
 import torch.nn.functional as F

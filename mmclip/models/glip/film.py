@@ -13,7 +13,7 @@ COORDINATES = 8
 
 
 def coordinates(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
-    """(8, H, W): start, end and centre of each cell in [-1, 1], and 1 / H and 1 / W.
+    """(8, H, W): start, end and center of each cell in [-1, 1], and 1 / H and 1 / W.
 
     The first of each pair counts rows but is divided by the width, the second the other way round,
     as in the official code: on maps that are not square they leave [-1, 1] or do not fill it.
@@ -26,13 +26,13 @@ def coordinates(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
     first = (2 * rows - width) / width
     second = (2 * columns - height) / height
     first_end, second_end = first + 2 / width, second + 2 / height
-    centres = (first + first_end) / 2, (second + second_end) / 2
+    centers = (first + first_end) / 2, (second + second_end) / 2
     sizes = torch.full_like(rows, 1 / height), torch.full_like(rows, 1 / width)
-    return torch.stack([first, second, first_end, second_end, *centres, *sizes]).to(like.dtype)
+    return torch.stack([first, second, first_end, second_end, *centers, *sizes]).to(like.dtype)
 
 
 class FiLMFusion(BaseModule):
-    """The mean of the words scales and shifts the picture; words stay as they are.
+    """The mean of the words scales and shifts the image; words stay as they are.
 
     w = mlp(mean of the words); of each level relu(tanh(W_g w) * [x, coordinates] + tanh(W_b w)),
     then a 1x1 convolution, batch norm and ReLU.

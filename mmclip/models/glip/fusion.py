@@ -41,10 +41,10 @@ class ShrinkText(nn.Module):
 
 
 class VisionLanguageFusion(BaseModule):
-    """Picture and words read each other.
+    """Image and words read each other.
 
     v, l <- norm(v), norm(l); v <- v + gamma_v * out_v, l <- l + gamma_l * out_l: the residual is
-    the normalised features, as in the official code.
+    the normalized features, as in the official code.
 
     Source: GLIP section 3.2, official ``VLFuse``, ``BiAttentionBlockForCheckpoint`` and
     ``AttentionT2I``.
@@ -52,7 +52,7 @@ class VisionLanguageFusion(BaseModule):
     Args:
         vision_dim: C.
         text_dim: C_l.
-        kind: ``'MHA-B'``: both ways; ``'MHA-S'``: words to picture, level by level, words stay.
+        kind: ``'MHA-B'``: both ways; ``'MHA-S'``: words to image, level by level, words stay.
         embed_dim: Width of the attention.
         num_heads: Heads.
         dropout: Of the attention, and of what merges the levels.
@@ -61,7 +61,7 @@ class VisionLanguageFusion(BaseModule):
         separate: MHA-B for each level of its own; the words of all levels are merged by a linear
             layer.
         num_levels: Levels that a separate fusion merges.
-        renormalize: MHA-S: normalise the words once more at every level, as the official code does
+        renormalize: MHA-S: normalize the words once more at every level, as the official code does
             by accident.
         clamp, stable_softmax: As :class:`~mmclip.models.glip.bi_attention.BiAttention`.
 
@@ -120,7 +120,7 @@ class VisionLanguageFusion(BaseModule):
         self, features: Maps, hidden: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[Maps, torch.Tensor]:
         if not self.both:
-            return self._words_to_picture(features, hidden, mask), hidden
+            return self._words_to_image(features, hidden, mask), hidden
         if not self.separate:
             v, hidden = self._fuse(to_positions(features), hidden, mask)
             return to_maps(v, features), hidden
@@ -136,7 +136,7 @@ class VisionLanguageFusion(BaseModule):
         v = v + self.drop_path(self.gamma_v * seen)
         return v, hidden + self.drop_path(self.gamma_l * read)
 
-    def _words_to_picture(
+    def _words_to_image(
         self, features: Maps, hidden: torch.Tensor, mask: torch.Tensor | None
     ) -> Maps:
         maps, words = [], self.norm_l(hidden)

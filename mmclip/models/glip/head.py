@@ -161,7 +161,7 @@ class GLIPHead(BaseModule):
     def get_targets(
         self, anchors: list[torch.Tensor], instances: Sequence[InstanceData]
     ) -> list[AnchorTargets]:
-        """Targets of each picture; the instances are in the host's convention."""
+        """Targets of each image; the instances are in the host's convention."""
         return [
             anchor_targets(self.assigner, anchors, inclusive(_tensor(one.bboxes)))
             for one in instances
@@ -179,8 +179,8 @@ class GLIPHead(BaseModule):
         Args:
             features: L maps (B, C, H_l, W_l).
             text: What came out of the fusion; ``mask`` (B, T).
-            instances: Of each picture ``bboxes`` (G, 4) and ``labels`` (G,), numbers of phrases.
-            maps: Of each picture (P, T), the tokens of each phrase.
+            instances: Of each image ``bboxes`` (G, 4) and ``labels`` (G,), numbers of phrases.
+            maps: Of each image (P, T), the tokens of each phrase.
         """
         boxes, logits = self(features, text)
         targets = self.get_targets(boxes.anchors, instances)
@@ -249,7 +249,7 @@ class GLIPHead(BaseModule):
     # -- test -----------------------------------------------------------------------------------
 
     def decode(self, boxes: Boxes, img_shape: Sequence[int], index: int) -> torch.Tensor:
-        """(N, 4) boxes of picture ``index``, clipped to it."""
+        """(N, 4) boxes of image ``index``, clipped to it."""
         return self.bbox_coder.decode(
             torch.cat(boxes.anchors), boxes.deltas[index], max_shape=img_shape
         )
@@ -261,10 +261,10 @@ class GLIPHead(BaseModule):
         maps: Sequence[torch.Tensor],
         metas: Sequence[dict],
     ) -> list[InstanceData]:
-        """Detections of each picture on its resized canvas; labels are numbers of phrases.
+        """Detections of each image on its resized canvas; labels are numbers of phrases.
 
         Args:
-            boxes: Of B pictures.
+            boxes: Of B images.
             logits: (B, N, T).
             maps: B times (K, T), the tokens of each phrase.
             metas: ``img_shape`` of each.
@@ -285,7 +285,7 @@ class GLIPHead(BaseModule):
         logits: torch.Tensor,
         maps: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Boxes (M, 4), scores and phrases (M,) of one picture before suppression."""
+        """Boxes (M, 4), scores and phrases (M,) of one image before suppression."""
         cfg, parts, start = self.test_cfg, [], 0
         maps = maps.to(logits.device)
         for size in sizes:
@@ -300,10 +300,10 @@ class GLIPHead(BaseModule):
     def finish(
         self, parts: list[InstanceData], meta: dict, *, rescale: bool, limit: int
     ) -> InstanceData:
-        """Merges the captions of a picture and brings boxes to its size and the host's convention.
+        """Merges the captions of an image and brings boxes to its size and the host's convention.
 
         Args:
-            parts: One per caption, of one picture.
+            parts: One per caption, of one image.
             meta: ``scale_factor`` (w, h).
             rescale: Whether to divide by it.
             limit: Most detections, -1 for all.

@@ -28,7 +28,7 @@ def names_in(text: str | Sequence[str]) -> tuple[str, ...]:
 def asked_names(sample: DetDataSample, known: Sequence[str]) -> tuple[str, ...] | None:
     """The names to look for in one image alone; None: the model's vocabulary, or a caption.
 
-    A data set that hands over its classes (``return_classes=True``) asks for nothing else than
+    A dataset that hands over its classes (``return_classes=True``) asks for nothing else than
     the vocabulary.
     """
     text = sample.get('text')

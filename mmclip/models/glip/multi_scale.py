@@ -1,4 +1,4 @@
-"""Detections of several scales and mirror images of a picture, merged."""
+"""Detections of several scales and mirror images of an image, merged."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from mmclip.registry import MODELS
 
 @MODELS.register_module()
 class ScaleRangeTTA(DetTTAModel):
-    """mmdet's merging, where each scale of the picture answers for objects of some sizes only.
+    """mmdet's merging, where each scale of the image answers for objects of some sizes only.
 
     Source: GLIP's official ``im_detect_bbox_aug``.
 
     Args:
         ranges: Of each scale, in the order of the ``tta_pipeline``, the least and the greatest
-            square root of a box's area, in pixels of the resized picture, both excluded.
+            square root of a box's area, in pixels of the resized image, both excluded.
         tta_cfg: ``nms`` (per label, of all views together) and ``max_per_img``.
         module: The detector. Its own suppression comes first: ``test_cfg.nms_iou=1.0`` and
             ``max_per_img=-1`` leave the choice to ``nms``, as in the official code.
@@ -36,7 +36,7 @@ class ScaleRangeTTA(DetTTAModel):
         flips, rest = divmod(len(data_samples), max(len(self.ranges), 1))
         if rest or not flips:
             raise ValueError(
-                f'ranges: {len(self.ranges)}, but {len(data_samples)} views of a picture; the '
+                f'ranges: {len(self.ranges)}, but {len(data_samples)} views of an image; the '
                 'tta_pipeline must have as many scales'
             )
         for view, sample in enumerate(data_samples):

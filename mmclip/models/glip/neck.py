@@ -49,7 +49,7 @@ def build_fusion(channels: int, text_dim: int, settings: dict) -> nn.Module:
 
 @MODELS.register_module()
 class DeepFusionNeck(BaseModule):
-    """N blocks in which a picture's feature maps and the features of words read each other.
+    """N blocks in which an image's feature maps and the features of words read each other.
 
     Source: GLIP section 3.2; official ``VLDyHead``.
 
@@ -59,7 +59,7 @@ class DeepFusionNeck(BaseModule):
         num_blocks: N.
         fusion: Settings of :class:`~mmclip.models.glip.fusion.VisionLanguageFusion`; gamma starts
             at 1 / N unless given. With ``kind='FILM'`` those of
-            :class:`~mmclip.models.glip.film.FiLMFusion`. None: picture and words do not meet here
+            :class:`~mmclip.models.glip.film.FiLMFusion`. None: image and words do not meet here
             (GLIP-A), and no text layer is built.
         text_layer: ``kind`` ('bert' or 'clip') and the settings of the layer; None for none.
         last_text_layer: Whether the last block has one; without it for heads that compare with the

@@ -35,7 +35,7 @@ def trimmed(text: Text) -> Text:
 class CaptionedVocabulary:
     """Class names as captions that fit the text tower, and their encoded words.
 
-    Nothing is tokenised or encoded before it is needed. Encoded words are kept until
+    Nothing is tokenized or encoded before it is needed. Encoded words are kept until
     :meth:`forget`, or until the tower's weights are others.
 
     Args:

@@ -31,7 +31,7 @@ class LegacyBboxOverlaps:
 
 
 class AnchorTargets(NamedTuple):
-    """Of the N anchors of a picture: the object (-1 for none), its box, the centerness target.
+    """Of the N anchors of an image: the object (-1 for none), its box, the centerness target.
 
     Shapes:
         objects (N,) int64, boxes (N, 4), centerness (N,).
@@ -47,9 +47,9 @@ class AnchorTargets(NamedTuple):
 
 
 def centerness_targets(anchors: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-    """sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b)) at the anchors' centres; (N,)."""
-    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
-    low, high = centres - boxes[:, :2], boxes[:, 2:] - centres
+    """sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b)) at the anchors' centers; (N,)."""
+    centers = (anchors[:, :2] + anchors[:, 2:]) / 2
+    low, high = centers - boxes[:, :2], boxes[:, 2:] - centers
     ratios = low.minimum(high) / low.maximum(high)
     return ratios.clamp(min=0).prod(1).sqrt()
 
@@ -57,7 +57,7 @@ def centerness_targets(anchors: torch.Tensor, boxes: torch.Tensor) -> torch.Tens
 def anchor_targets(
     assigner: ATSSAssigner, anchors: Sequence[torch.Tensor], boxes: torch.Tensor
 ) -> AnchorTargets:
-    """Targets of one picture.
+    """Targets of one image.
 
     Args:
         assigner: The host's.

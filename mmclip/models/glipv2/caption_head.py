@@ -1,4 +1,4 @@
-"""Captions of pictures: words that look back only, written by asking for one mask at a time."""
+"""Captions of images: words that look back only, written by asking for one mask at a time."""
 
 from collections.abc import Callable
 
@@ -25,8 +25,8 @@ def backward_attention(mask: torch.Tensor) -> torch.Tensor:
 class CaptionHead(MLMHead):
     """The head for hidden words, used to write a caption from left to right.
 
-    Source: GLIPv2, appendix: fine-tuning as sequence-to-sequence masked modelling; tokens attend to
-    the left only (:func:`backward_attention`), the picture does not attend to the text. The
+    Source: GLIPv2, appendix: fine-tuning as sequence-to-sequence masked modeling; tokens attend to
+    the left only (:func:`backward_attention`), the image does not attend to the text. The
     official code has nothing of it.
     """
 
@@ -47,7 +47,7 @@ class CaptionHead(MLMHead):
 
         Args:
             encode: Fused word features (B, t, D) of tokens (B, t) which may look at (B, t, t).
-            batch: Pictures B.
+            batch: Images B.
             start_id, end_id, mask_id: The tokenizer's.
             max_tokens: Most words of a caption.
 

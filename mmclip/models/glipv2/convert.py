@@ -21,7 +21,7 @@ _RULES = (
     (r'rpn\.head\.mlm_head\.transform\.dense\.', 'mlm_head.dense.'),
     (r'rpn\.head\.mlm_head\.transform\.LayerNorm\.', 'mlm_head.norm.'),
     (r'rpn\.head\.mlm_head\.decoder\.', 'mlm_head.decoder.'),
-    # regions and words of other pictures
+    # regions and words of other images
     (r'rpn\.loss_evaluator\.shallow_log_scale', 'inter_image_loss.log_scale'),
     (
         r'rpn\.loss_evaluator\.shallow_contrastive_projection_(image|text)\.',

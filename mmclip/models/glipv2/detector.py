@@ -40,7 +40,7 @@ def count_words(encoder: nn.Module) -> int:
 
 @MODELS.register_module()
 class GLIPv2Detector(GLIPDetector):
-    """Detection, masks and phrases by words, with comparisons across pictures and hidden words.
+    """Detection, masks and phrases by words, with comparisons across images and hidden words.
 
     .. math:: L = L_{loc} + L_{intra} + L_{inter} + L_{mlm} (+ L_{mask})
 
@@ -182,7 +182,7 @@ class GLIPv2Detector(GLIPDetector):
                 features = self._regions(
                     batch_inputs, samples, targets, boxes.anchors, levels, before
                 )
-                losses['loss_inter_image'] = self._compare_pictures(samples, maps, text, features)
+                losses['loss_inter_image'] = self._compare_images(samples, maps, text, features)
             if self.mlm_head is not None:
                 words = text['hidden' if head.fused_text else 'embedded']
                 losses['loss_mlm'] = self.mlm_head.loss(words, hidden_words.to(words.device))
@@ -200,7 +200,7 @@ class GLIPv2Detector(GLIPDetector):
         levels: Sequence[torch.Tensor],
         before: Sequence[torch.Tensor],
     ) -> tuple[list[torch.Tensor], list[Regions], torch.Tensor]:
-        """Features of regions that meet words of other pictures, and how many have a box."""
+        """Features of regions that meet words of other images, and how many have a box."""
         loss = self.inter_image_loss
         count = sum(found.positive.sum() for found in targets).float()
         if loss.source == 'roi':
@@ -228,14 +228,14 @@ class GLIPv2Detector(GLIPDetector):
         names = self.class_names
         return [class_key(name) for name in names] if by_name else list(range(len(names)))
 
-    def _compare_pictures(
+    def _compare_images(
         self,
         samples: SampleList,
         maps: Sequence[torch.Tensor],
         text: dict[str, torch.Tensor],
         regions: tuple[list[torch.Tensor], list[Regions], torch.Tensor],
     ) -> torch.Tensor:
-        """The loss across pictures, see :class:`mmclip.InterImageRegionWordLoss`."""
+        """The loss across images, see :class:`mmclip.InterImageRegionWordLoss`."""
         loss = self.inter_image_loss
         features, chosen, count = regions
         words, mask = text['hidden' if loss.text == 'fused' else 'embedded'], text['mask']
@@ -257,7 +257,7 @@ class GLIPv2Detector(GLIPDetector):
     def predict(
         self, batch_inputs: torch.Tensor, batch_data_samples: SampleList, rescale: bool = True
     ) -> SampleList:
-        """As GLIP's; only detections that can be among the best of their picture get masks.
+        """As GLIP's; only detections that can be among the best of their image get masks.
 
         Shapes:
             batch_inputs: (B, 3, H, W).

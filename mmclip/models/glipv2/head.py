@@ -50,7 +50,7 @@ class GLIPv2Head(GLIPHead):
         mask_roi_extractor: Config of the host's.
         inclusive_masks: Cut and paste masks with boxes whose last pixel is part of them, as the
             official code does; by default as the host does.
-        train_cfg: ``mask_iou`` (0.5), ``mask_regions`` (per picture, 100).
+        train_cfg: ``mask_iou`` (0.5), ``mask_regions`` (per image, 100).
         test_cfg: As GLIP's, and ``mask_threshold`` (0.5).
         args, kwargs: As :class:`~mmclip.models.glip.head.GLIPHead`.
 
@@ -72,7 +72,7 @@ class GLIPv2Head(GLIPHead):
             raise ValueError('mask_head and mask_roi_extractor: give both or none')
         self.mask_head = self.mask_roi_extractor = None
         self.inclusive_masks = inclusive_masks
-        self.max_total = -1  # detections of a picture over all captions; the detector says it
+        self.max_total = -1  # detections of an image over all captions; the detector says it
         if mask_head is not None:
             self.mask_head = MODELS.build(dict(mask_head, word_dim=text_dim))
             self.mask_roi_extractor = MODELS.build(mask_roi_extractor)
@@ -88,7 +88,7 @@ class GLIPv2Head(GLIPHead):
     def _region_features(
         self, maps: Sequence[torch.Tensor], boxes: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, C, h, w) of all pictures' boxes (in the masks' convention), and whose they are."""
+        """(N, C, h, w) of all images' boxes (in the masks' convention), and whose they are."""
         rois = bbox2roi([rows.float() for rows in boxes])
         # A CPU's RoIAlign wants contiguous maps.
         maps = [level.contiguous() for level in maps[: self.mask_roi_extractor.num_inputs]]
@@ -104,7 +104,7 @@ class GLIPv2Head(GLIPHead):
     def mask_regions(
         self, decoded: torch.Tensor, targets: AnchorTargets, truth: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Regions of a picture that get a mask target, and their objects.
+        """Regions of an image that get a mask target, and their objects.
 
         Args:
             decoded: (N, 4) boxes that all locations say.
@@ -132,11 +132,11 @@ class GLIPv2Head(GLIPHead):
         maps: Sequence[torch.Tensor],
         metas: Sequence[dict],
     ) -> torch.Tensor:
-        """Loss of the masks, a mean over the regions of all processes; pictures without masks are
+        """Loss of the masks, a mean over the regions of all processes; images without masks are
         left out.
 
         Args:
-            boxes: Of B pictures.
+            boxes: Of B images.
             targets: Of each.
             instances: With ``bboxes``, ``labels`` (numbers of phrases) and perhaps ``masks``.
             maps: Of each (P, T), the tokens of each phrase.
@@ -156,8 +156,8 @@ class GLIPv2Head(GLIPHead):
             masks.append(one.get('masks'))
         side = 2 * self.mask_roi_extractor.roi_layers[0].output_size[0]
         goals = mask_targets(masks, objects, regions, side)
-        features, picture = self._region_features(boxes.maps, regions)
-        logits = self.mask_head.phrase_logits(features, boxes.words, picture, torch.cat(tokens))
+        features, image = self._region_features(boxes.maps, regions)
+        logits = self.mask_head.phrase_logits(features, boxes.words, image, torch.cat(tokens))
         count = logits.new_tensor(float(len(logits)))
         return self.mask_head.loss(logits, goals) * count / reduce_mean(count).clamp(min=1)
 
@@ -175,14 +175,14 @@ class GLIPv2Head(GLIPHead):
         if self.mask_head is None:
             return results
         results = self._that_may_stay(results, metas)
-        features, picture = self._region_features(
+        features, image = self._region_features(
             boxes.maps, [self._mask_boxes(found.bboxes) for found in results]
         )
         tokens = [
             rows.to(found.labels.device)[found.labels] > 0
             for rows, found in zip(maps, results, strict=True)
         ]
-        found = self.mask_head.phrase_logits(features, boxes.words, picture, torch.cat(tokens))
+        found = self.mask_head.phrase_logits(features, boxes.words, image, torch.cat(tokens))
         parts = found.float().sigmoid().split([len(one) for one in results])
         for result, probs in zip(results, parts, strict=True):
             result.mask_probs = probs
@@ -191,9 +191,9 @@ class GLIPv2Head(GLIPHead):
     def _that_may_stay(
         self, results: list[InstanceData], metas: Sequence[dict]
     ) -> list[InstanceData]:
-        """Without detections that cannot be among the best of their picture, so need no mask.
+        """Without detections that cannot be among the best of their image, so need no mask.
 
-        Several captions of one picture come with the same meta information.
+        Several captions of one image come with the same meta information.
         """
         limit = self.max_total
         captions: dict[int, list[int]] = {}
@@ -214,7 +214,7 @@ class GLIPv2Head(GLIPHead):
     def finish(
         self, parts: list[InstanceData], meta: dict, *, rescale: bool, limit: int
     ) -> InstanceData:
-        """As GLIP's; masks are pasted into the picture, (N, H, W) bool."""
+        """As GLIP's; masks are pasted into the image, (N, H, W) bool."""
         found = super().finish(parts, meta, rescale=rescale, limit=limit)
         if self.mask_head is None:
             return found

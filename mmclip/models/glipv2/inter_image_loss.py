@@ -1,4 +1,4 @@
-"""The region-word contrastive loss over the pictures and processes of a batch."""
+"""The region-word contrastive loss over the images and processes of a batch."""
 
 from collections.abc import Sequence
 
@@ -78,17 +78,17 @@ class InterImageRegionWordLoss(BaseModule):
             ``'c4'`` (RoIAlign of the locations' anchors on the backbone's last map but one),
             ``'roi'`` (RoIAlign of the annotated boxes on the FPN maps).
         text: Words before the fusion, as the paper says, or the ``'fused'`` ones of the code.
-        propagate: Give labels to regions and words of other pictures; else all of them are
+        propagate: Give labels to regions and words of other images; else all of them are
             negatives.
-        max_regions: Regions with a box per picture; where there are more, so many are drawn.
-        pad: What fills pictures with fewer regions: random ``'negative'`` locations, or nothing
+        max_regions: Regions with a box per image; where there are more, so many are drawn.
+        pad: What fills images with fewer regions: random ``'negative'`` locations, or nothing
             (``'zero'``).
         gather: ``'full'`` gathers from all processes with gradients, so that two processes give the
             gradients of one; ``'local'``, the official way, lets gradients flow through a
             process's own features only; None does not gather.
-        by_name: Labels are class names, so that 'person' of two data sets is one class; else the
-            data sets' numbers, as in the official code.
-        compat: The official choice of regions: the first box of each picture takes no part, and
+        by_name: Labels are class names, so that 'person' of two datasets is one class; else the
+            datasets' numbers, as in the official code.
+        compat: The official choice of regions: the first box of each image takes no part, and
             its locations may be drawn as negatives.
         loss_weight: Factor of the loss.
 
@@ -137,10 +137,10 @@ class InterImageRegionWordLoss(BaseModule):
     def choose(
         self, matched: Sequence[torch.Tensor], pads: Sequence[torch.Tensor] | None = None
     ) -> list[Regions]:
-        """Regions of each picture.
+        """Regions of each image.
 
         Args:
-            matched: For each picture the number of the box of each location, -1 for none.
+            matched: For each image the number of the box of each location, -1 for none.
             pads: Negative locations instead of drawn ones.
 
         Shapes:
@@ -168,10 +168,10 @@ class InterImageRegionWordLoss(BaseModule):
 
     @torch.no_grad()
     def choose_boxes(self, counts: Sequence[int], device: torch.device) -> list[Regions]:
-        """Annotated boxes as regions (``source='roi'``), at most ``max_regions`` of each picture.
+        """Annotated boxes as regions (``source='roi'``), at most ``max_regions`` of each image.
 
         Args:
-            counts: Boxes of each picture.
+            counts: Boxes of each image.
             device: Where their numbers are needed.
         """
         chosen = []
@@ -191,16 +191,16 @@ class InterImageRegionWordLoss(BaseModule):
         sizes = [*features.shape[:2], words[0].shape[1]]
         if self.gather is not None:
             sizes = _largest(sizes, features.device)
-        pictures, most, width = sizes
+        images, most, width = sizes
         there = torch.arange(most, device=counts.device) < counts[:, None]
         texts = [
-            _fill(rows, (pictures, width, *rows.shape[2:]), value)
+            _fill(rows, (images, width, *rows.shape[2:]), value)
             for rows, value in zip(words, (0, False, PAD_LABEL), strict=True)
         ]
         return (
-            _fill(features, (pictures, most, features.shape[2])),
-            _fill(there, (pictures, most), False),
-            _fill(own, (pictures, most, width), False),
+            _fill(features, (images, most, features.shape[2])),
+            _fill(there, (images, most), False),
+            _fill(own, (images, most, width), False),
             *texts,
         )
 
@@ -241,9 +241,9 @@ class InterImageRegionWordLoss(BaseModule):
         """The loss of a batch.
 
         Args:
-            features: Of the chosen regions of each picture.
+            features: Of the chosen regions of each image.
             chosen: From :meth:`choose`.
-            maps: For each picture which tokens each of its boxes means.
+            maps: For each image which tokens each of its boxes means.
             labels: Class label of each box, negative for free text.
             words: Features of the tokens.
             word_mask: False for padding.
@@ -281,10 +281,10 @@ class InterImageRegionWordLoss(BaseModule):
             ((N, W * M), (N, W * M) bool), ((M, W * N), (M, W * N) bool).
         """
         own, owners = [], []
-        for regions, picture_maps, picture_labels in zip(chosen, maps, labels, strict=True):
+        for regions, image_maps, image_labels in zip(chosen, maps, labels, strict=True):
             blank = len(regions.places) - len(regions.matched)
-            own.append(F.pad(picture_maps[regions.matched].bool(), (0, 0, 0, blank)))
-            rows = picture_labels[regions.matched]
+            own.append(F.pad(image_maps[regions.matched].bool(), (0, 0, 0, blank)))
+            rows = image_labels[regions.matched]
             owners.append(F.pad(rows, (0, blank), value=NO_REGION_LABEL))
         texts = words.float(), word_mask.bool(), word_labels
         found, there, own, *texts = self._same_sizes(
@@ -295,7 +295,7 @@ class InterImageRegionWordLoss(BaseModule):
         owners = _fill(owners, there.shape, PAD_LABEL)
         if not self.propagate:
             owners = torch.full_like(owners, NO_REGION_LABEL)
-        # Places of this process's pictures among all.
+        # Places of this process's images among all.
         first = dist.get_rank() * len(there) if self.gather is not None and _several() else 0
         found, words = self.project(found, words)
         found, words = found.flatten(0, 1), words.flatten(0, 1)

@@ -1,4 +1,4 @@
-"""Hiding words, for masked language modelling."""
+"""Hiding words, for masked language modeling."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ def hide_tokens(
         ratio: Share of the tokens.
         allowed: 1 for tokens that may be hidden, 0 or -1 for others; None for all.
         compat: As in the official code, a token with 0 may be hidden too, without being asked for;
-            only -1 keeps it. For special tokens and names of classes that are not in the picture
+            only -1 keeps it. For special tokens and names of classes that are not in the image
             this is noise.
 
     Shapes:
@@ -66,7 +66,7 @@ class MaskTokens:
     """Hides words of a batch of texts that :class:`mmclip.GLIPv2Detector` read.
 
     Which ones may be hidden the data say: ``maskable_spans`` of a sample, ranges of characters (of
-    class names only those that are in the picture, of a caption all of it).
+    class names only those that are in the image, of a caption all of it).
 
     Source: the "greenlight map" of the official code, and ``MLM_OBJ_FOR_ONLY_POSITIVE``.
 

@@ -1,4 +1,4 @@
-"""Masks in boxes as masks of pictures."""
+"""Masks in boxes as masks of images."""
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ def paste(
 ) -> torch.Tensor:
     """Resize each mask to its box, bilinearly, and keep what is above the threshold.
 
-    By default pixel (x, y) reads the mask at its centre, as mmdet's pasting does. ``inclusive`` is
+    By default pixel (x, y) reads the mask at its center, as mmdet's pasting does. ``inclusive`` is
     the official way for boxes whose last pixel is part of them: the mask gets a border of one
     pixel, the box grows to match and is cut to whole pixels, its width counts x2 - x1 + 1.
 
@@ -25,7 +25,7 @@ def paste(
     Args:
         masks: Probabilities.
         boxes: xyxy pixels.
-        size: Height and width of the picture.
+        size: Height and width of the image.
         threshold: A pixel belongs to the object above it.
         inclusive: Whether x2, y2 are the last pixels of a box.
 
@@ -35,11 +35,11 @@ def paste(
     masks, boxes = masks.float(), boxes.float()
     if inclusive:
         side = masks.shape[-1]
-        centre = (boxes[:, 2:] + boxes[:, :2]) / 2
+        center = (boxes[:, 2:] + boxes[:, :2]) / 2
         half = (boxes[:, 2:] - boxes[:, :2]) / 2 * (side + 2) / side
-        boxes = torch.cat([centre - half, centre + half], 1).trunc()
+        boxes = torch.cat([center - half, center + half], 1).trunc()
         masks = F.pad(masks, (1, 1, 1, 1))
-    weights = _whole_pixels if inclusive else _pixel_centres
+    weights = _whole_pixels if inclusive else _pixel_centers
     down = weights(boxes[:, 1], boxes[:, 3], size[0], masks.shape[1])
     along = weights(boxes[:, 0], boxes[:, 2], size[1], masks.shape[2])
     step = max(PIXELS_AT_ONCE // max(size[0] * size[1], 1), 1)
@@ -56,10 +56,10 @@ def _between(source: torch.Tensor, side: int) -> torch.Tensor:
     return (1 - distance).clamp(min=0)
 
 
-def _pixel_centres(start: torch.Tensor, end: torch.Tensor, length: int, side: int) -> torch.Tensor:
-    centres = torch.arange(length, device=start.device) + 0.5
+def _pixel_centers(start: torch.Tensor, end: torch.Tensor, length: int, side: int) -> torch.Tensor:
+    centers = torch.arange(length, device=start.device) + 0.5
     extent = (end - start).clamp(min=1e-6)
-    return _between((centres - start[:, None]) * (side / extent)[:, None] - 0.5, side)
+    return _between((centers - start[:, None]) * (side / extent)[:, None] - 0.5, side)
 
 
 def _whole_pixels(start: torch.Tensor, end: torch.Tensor, length: int, side: int) -> torch.Tensor:

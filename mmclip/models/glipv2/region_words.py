@@ -7,27 +7,27 @@ import torch
 
 from mmclip.text.captions import Caption
 
-NO_REGION_LABEL = -10  # of regions in pictures with free text
+NO_REGION_LABEL = -10  # of regions in images with free text
 NO_WORD_LABEL = -1  # of words that name no class
 PAD_LABEL = -100
 MASKED = -1e6  # logit of what is not there
 
 
 def class_key(name: str) -> int:
-    """A number for a class name that is the same in every data set and process (63 bits)."""
+    """A number for a class name that is the same in every dataset and process (63 bits)."""
     digest = hashlib.blake2b(' '.join(name.lower().split()).encode(), digest_size=8).digest()
     return int.from_bytes(digest, 'big') >> 1
 
 
 def phrase_keys(text: str, spans: Sequence, labels: Sequence[int], by_name: bool) -> list[int]:
-    """Label of each phrase by which regions of other pictures find it.
+    """Label of each phrase by which regions of other images find it.
 
     Args:
         text: The caption.
         spans: For each phrase its ranges of characters.
-        labels: Class of each phrase in its data set, -1 for free text.
-        by_name: Use the words, so that 'person' of two data sets is one class; else ``labels``,
-            as the official code does: right within one data set only.
+        labels: Class of each phrase in its dataset, -1 for free text.
+        by_name: Use the words, so that 'person' of two datasets is one class; else ``labels``,
+            as the official code does: right within one dataset only.
 
     Returns:
         Non-negative numbers, -1 for free text.
@@ -59,9 +59,9 @@ def propagated_targets(
     first_region: int = 0,
     first_word: int = 0,
 ) -> torch.Tensor:
-    """Which words mean which region, over pictures.
+    """Which words mean which region, over images.
 
-    Within a picture the annotation tells. A region and a word of another picture belong together
+    Within an image the annotation tells. A region and a word of another image belong together
     if both carry the same class label; those without a label never do.
 
     Source: GLIPv2, section 3.2 ("label propagation"); ``original_od_label`` and
@@ -70,8 +70,8 @@ def propagated_targets(
     Args:
         region_labels: Of each region; negative for none.
         word_labels: Of each token; negative for none.
-        own: Tokens of each region in its own picture's text, for B pictures that are in both.
-        first_region, first_word: Places of the first of those B pictures among the N and the M.
+        own: Tokens of each region in its own image's text, for B images that are in both.
+        first_region, first_word: Places of the first of those B images among the N and the M.
 
     Shapes:
         (N, R), (M, T), (B, R, T) bool -> (N, R, M, T) bool.

@@ -1,4 +1,4 @@
-"""Which regions of a picture meet the words of a batch, and their features."""
+"""Which regions of an image meet the words of a batch, and their features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from mmcv.ops import roi_align
 
 @dataclass(frozen=True)
 class Regions:
-    """Locations of one picture, the ones with a box first.
+    """Locations of one image, the ones with a box first.
 
     Args:
         places: Numbers among the A locations of all levels.
@@ -30,7 +30,7 @@ def positive_regions(
     """Locations that have a box, at most ``limit`` of them, in order.
 
     Source: official ``ATSSLossComputation``. It takes "number of the box is not 0", with 0 also for
-    locations without one, so that the first box of each picture takes no part: ``compat``.
+    locations without one, so that the first box of each image takes no part: ``compat``.
 
     Args:
         matched: Number of the box of each location, -1 for none.
@@ -56,7 +56,7 @@ def negative_regions(
         matched: Number of the box of each location, -1 for none.
         count: How many.
         taken: Exclude these instead, as the official code does, which may so draw locations of a
-            picture's first box as negatives.
+            image's first box as negatives.
 
     Shapes:
         (A,) int64 -> (count,) int64.
@@ -74,7 +74,7 @@ def location_features(maps: torch.Tensor, regions: Sequence[Regions]) -> list[to
 
     Args:
         maps: Of all levels one after the other.
-        regions: Of each picture.
+        regions: Of each image.
 
     Shapes:
         (B, A, C) -> B tensors (R, C).
@@ -91,9 +91,9 @@ def box_features(
     at the anchors with a box.
 
     Args:
-        features: One map for each picture.
-        boxes: xyxy pixels of each picture.
-        stride: Pixels of the picture per pixel of the map.
+        features: One map for each image.
+        boxes: xyxy pixels of each image.
+        stride: Pixels of the image per pixel of the map.
 
     Shapes:
         (B, C, H, W), B tensors (R, 4) -> B tensors (R, C).

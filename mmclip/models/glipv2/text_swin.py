@@ -1,4 +1,4 @@
-"""A Swin whose last stage lets words and windows of the picture look at each other."""
+"""A Swin whose last stage lets words and windows of the image look at each other."""
 
 import torch
 import torch.nn.functional as F
@@ -68,9 +68,9 @@ class TextWindowAttention(WindowMSA):
         """Windows and words after looking at each other.
 
         Args:
-            x: W windows of N pixels of each picture, picture by picture.
+            x: W windows of N pixels of each image, image by image.
             mask: Added to the logits between pixels; None for none.
-            text: Words of each picture.
+            text: Words of each image.
             padding: Added to the logits of words as keys, -inf at padding.
 
         Shapes:
@@ -92,13 +92,13 @@ class TextWindowAttention(WindowMSA):
         values = torch.cat([v, text_v.repeat_interleave(windows, 0)], 2)
         x = (attention @ values).transpose(1, 2).flatten(2)
 
-        def of_picture(part: torch.Tensor) -> torch.Tensor:  # (B, heads, W N, C / heads)
+        def of_image(part: torch.Tensor) -> torch.Tensor:  # (B, heads, W N, C / heads)
             return part.unflatten(0, (batch, windows)).transpose(1, 2).flatten(2, 3)
 
-        pixels = text_q @ of_picture(k).mT + of_words[..., None]
+        pixels = text_q @ of_image(k).mT + of_words[..., None]
         words = text_q @ text_k.mT + self.text_text_bias[:, :tokens, :tokens] + padding
         attention = self.attn_drop(torch.cat([pixels, words], -1).softmax(-1))
-        text = attention @ torch.cat([of_picture(v), text_v], 2)
+        text = attention @ torch.cat([of_image(v), text_v], 2)
         text = self.proj_text(text.transpose(1, 2).flatten(2))
         return self.proj_drop(self.proj(x)), self.proj_drop(text)
 
@@ -131,7 +131,7 @@ class TextShiftedAttention(ShiftWindowMSA):
         self.drop = build_dropout(dict(type='DropPath', drop_prob=drop_path))
 
     def _shift_mask(self, height: int, width: int, device: torch.device) -> torch.Tensor | None:
-        """(W, N, N): -100 between pixels that were not neighbours before the shift."""
+        """(W, N, N): -100 between pixels that were not neighbors before the shift."""
         if not self.shift_size:
             return None
         size, shift = self.window_size, self.shift_size
@@ -239,8 +239,8 @@ class TextSwin(SwinTransformer):
     """Swin with words in the attention of every block of the last stage.
 
     Source: ``SWINT.VERSION: vl`` of the official code, which no released configuration uses. Pixels
-    look at their window and all words, words at all windows of the picture and all words. Its first
-    stages do not see words: the output before the last one is the picture as it was before the
+    look at their window and all words, words at all windows of the image and all words. Its first
+    stages do not see words: the output before the last one is the image as it was before the
     fusion (``'c4'`` of :class:`mmclip.InterImageRegionWordLoss`).
 
     Args:

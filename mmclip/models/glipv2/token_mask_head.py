@@ -1,4 +1,4 @@
-"""Instance masks whose channels are the words of a picture's text, and what they should be."""
+"""Instance masks whose channels are the words of an image's text, and what they should be."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,13 @@ class TokenMaskHead(BaseModule):
 
     .. math:: z_{pt} = \frac{\langle f_p, W e_t / 2 + c \rangle}{e^{\tau}} + \langle e_t, b \rangle
 
-    with e the L2-normalised fused word features. The mask of a phrase is the sigmoid of the MEAN of
+    with e the L2-normalized fused word features. The mask of a phrase is the sigmoid of the MEAN of
     the logits of its tokens (boxes average probabilities instead). Since that mean is linear in the
     words, the words of a phrase are averaged first and one channel is computed instead of T; only
     where a logit could reach the official clamp at ±50000 all T are.
 
-    Source: official ``VLMaskRCNNC4Predictor``, which takes one picture at a time; here each region
-    says which picture's words it reads.
+    Source: official ``VLMaskRCNNC4Predictor``, which takes one image at a time; here each region
+    says which image's words it reads.
 
     Args:
         in_channels: C of the RoI features.
@@ -72,32 +72,32 @@ class TokenMaskHead(BaseModule):
         products = self.projection_text(words / 2) / self.log_scale.exp()
         return products, words @ self.bias_lang
 
-    def forward(self, x: torch.Tensor, words: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, words: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Logits of every word.
 
         Args:
             x: RoI features.
-            words: Fused word features of each picture.
-            picture: Whose words each region reads.
+            words: Fused word features of each image.
+            image: Whose words each region reads.
 
         Shapes:
             (N, C, h, w), (B, T, D), (N,) int64 -> (N, T, 2 h, 2 w).
         """
         products, sums = self.queries(words)
-        found = torch.einsum('nchw,ntc->nthw', self.features(x), products[picture])
-        return (found + sums[picture][:, :, None, None]).clamp(-CLAMP, CLAMP)
+        found = torch.einsum('nchw,ntc->nthw', self.features(x), products[image])
+        return (found + sums[image][:, :, None, None]).clamp(-CLAMP, CLAMP)
 
     def phrase_logits(
         self,
         x: torch.Tensor,
         words: torch.Tensor,
-        picture: torch.Tensor,
+        image: torch.Tensor,
         tokens: torch.Tensor,
     ) -> torch.Tensor:
         """Logits of one phrase for each region: the mean over its tokens.
 
         Args:
-            x, words, picture: As :meth:`forward`.
+            x, words, image: As :meth:`forward`.
             tokens: Which tokens each region's phrase has; a phrase without any gets logits of 0.
 
         Shapes:
@@ -107,15 +107,15 @@ class TokenMaskHead(BaseModule):
         share = share / share.sum(1, keepdim=True).clamp(min=1)
         products, sums = self.queries(words)
         features = self.features(x)
-        mean = torch.einsum('nt,ntc->nc', share, products[picture])
+        mean = torch.einsum('nt,ntc->nc', share, products[image])
         found = torch.einsum('nchw,nc->nhw', features, mean)
-        found = found + (share * sums[picture]).sum(1)[:, None, None]
+        found = found + (share * sums[image]).sum(1)[:, None, None]
         with torch.no_grad():
             reach = features.norm(dim=1).max() if features.numel() else features.new_zeros(())
             reach = reach * products.norm(dim=-1).max() + sums.abs().max()
         if reach > CLAMP:  # only then can the clamp matter
-            every = torch.einsum('nchw,ntc->nthw', features, products[picture])
-            every = (every + sums[picture][:, :, None, None]).clamp(-CLAMP, CLAMP)
+            every = torch.einsum('nchw,ntc->nthw', features, products[image])
+            every = (every + sums[image][:, :, None, None]).clamp(-CLAMP, CLAMP)
             found = torch.einsum('nt,nthw->nhw', share, every)
         return found
 
@@ -138,8 +138,8 @@ def mask_targets(
     Source: official ``project_masks_on_boxes``; mmdet's ``crop_and_resize`` does the same.
 
     Args:
-        masks: mmdet's polygon or bitmap masks of each picture.
-        matched: For each picture the number of the object of each box.
+        masks: mmdet's polygon or bitmap masks of each image.
+        matched: For each image the number of the object of each box.
         boxes: xyxy pixels.
         size: Pixels per side.
 
@@ -147,11 +147,11 @@ def mask_targets(
         B masks, B tensors (N,), B tensors (N, 4) -> (sum N, size, size) float32.
     """
     found = []
-    for picture, index, rows in zip(masks, matched, boxes, strict=True):
+    for image, index, rows in zip(masks, matched, boxes, strict=True):
         if not len(index):
             found.append(rows.new_zeros(0, size, size))
             continue
-        cut = picture.crop_and_resize(
+        cut = image.crop_and_resize(
             rows.detach().cpu().numpy(), (size, size), index.cpu().numpy(), rows.device
         )
         found.append(torch.as_tensor(cut.to_ndarray()).to(rows))

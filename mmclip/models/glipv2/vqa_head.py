@@ -1,4 +1,4 @@
-"""Answers to questions about pictures, as classes."""
+"""Answers to questions about images, as classes."""
 
 import torch
 import torch.nn.functional as F

@@ -6,7 +6,7 @@ evaluation only). Nothing here is taken from it; transformers' GroupViT is Apach
 
 The flow:
 
-    picture -> patches + group tokens -> blocks -> grouping block (hard arg-max over groups,
+    image -> patches + group tokens -> blocks -> grouping block (hard arg-max over groups,
             straight through) -> fewer tokens + new group tokens -> blocks -> grouping block
             -> 8 tokens -> mean -> projector -> contrastive loss with the caption, multi-label loss
             with K prompts made of its nouns
@@ -18,7 +18,7 @@ Files: ``grouping.py`` (assignment attention, grouping block), ``encoder.py``
 drawing), ``head.py`` (:class:`GroupViTHead`: text tower, projectors, losses, words),
 ``segmentor.py`` (:class:`GroupViTSegmentor`), ``classifier.py`` (:class:`GroupViTClassifier`,
 ImageNet zero-shot), ``convert.py`` (official checkpoints and transformers'). Shared:
-``mmclip/text/phrases.py`` (nouns), ``mmclip/clip/cached_gradients.py`` (4096 pictures in the memory
+``mmclip/text/phrases.py`` (nouns), ``mmclip/clip/cached_gradients.py`` (4096 images in the memory
 of few).
 
 Differences from the official code: a window is encoded once, not twice; texts are encoded only as

@@ -13,14 +13,14 @@ from mmclip.registry import MODELS
 
 @MODELS.register_module()
 class GroupViTClassifier(BaseModel):
-    """Names whole pictures with the weights of a :class:`mmclip.GroupViTSegmentor`.
+    """Names whole images with the weights of a :class:`mmclip.GroupViTSegmentor`.
 
     logits = cos(pooled feature, word), times the learned scale.
 
     Args:
         backbone: Config of a :class:`mmclip.GroupViTBackbone`.
         decode_head: Config of a :class:`mmclip.GroupViTHead`.
-        data_preprocessor: Normalisation; ImageNet's mean and std.
+        data_preprocessor: Normalization; ImageNet's mean and std.
         train_cfg, test_cfg: Nothing; a segmentor's config has them.
 
     Shapes:
@@ -51,7 +51,7 @@ class GroupViTClassifier(BaseModel):
         prompts: str | Sequence[str] | None = None,
         examples: Mapping[str, Any] | str | Path | None = None,
     ) -> None:
-        """Other classes, as :meth:`mmclip.GroupViTHead.set_classes`, without example pictures."""
+        """Other classes, as :meth:`mmclip.GroupViTHead.set_classes`, without example images."""
         self.decode_head.set_classes(names, prompts, examples)
 
     def forward(

@@ -19,15 +19,15 @@ POS_EMBEDS = ('simple', 'fourier')
 
 @dataclass
 class Grouping:
-    """What the encoder makes of B pictures.
+    """What the encoder makes of B images.
 
     Attributes:
         pooled: (B, C) mean of the final tokens.
-        tokens: (B, m, C) final tokens, one per group, normalised by the last LayerNorm.
+        tokens: (B, m, C) final tokens, one per group, normalized by the last LayerNorm.
         hard: Per grouping stage (B, m_i, L_i), the assignment that was used.
         soft: Per grouping stage (B, m_i, L_i), the softmax over groups.
         grid: Rows and columns of patches.
-        size: Height and width of the pictures in pixels.
+        size: Height and width of the images in pixels.
     """
 
     pooled: torch.Tensor
@@ -158,7 +158,7 @@ class GroupViTBackbone(BaseModule):
     Source: GroupViT, section 3.1; the default is the official two-stage model (28.84 M weights).
 
     Args:
-        img_size: Side of the training pictures in pixels; testing takes any size (the position
+        img_size: Side of the training images in pixels; testing takes any size (the position
             embedding is resized at run time, bicubically).
         patch_size: Pixels.
         embed_dim: C of the first stage.
@@ -176,7 +176,7 @@ class GroupViTBackbone(BaseModule):
 
     Raises:
         ValueError: lists of different lengths, sizes that do not divide, an unknown position
-            embedding; in training a picture of another size, in testing one smaller than a patch.
+            embedding; in training an image of another size, in testing one smaller than a patch.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class GroupViTBackbone(BaseModule):
         return table.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
 
     def forward(self, images: torch.Tensor) -> Grouping:
-        """(B, 3, H, W) normalised pictures -> their groups."""
+        """(B, 3, H, W) normalized images -> their groups."""
         size = tuple(images.shape[2:])
         if self.training and size != (self.img_size, self.img_size):
             raise ValueError(

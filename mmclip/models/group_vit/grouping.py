@@ -63,9 +63,9 @@ class CrossAttention(nn.Module):
 
 
 class CrossAttentionBlock(nn.Module):
-    """Groups look at the picture: y = p + attention(p; x), y + MLP(norm(y)), norm.
+    """Groups look at the image: y = p + attention(p; x), y + MLP(norm(y)), norm.
 
-    Source: the official code; unlike a usual block, neither p nor x is normalised in front of the
+    Source: the official code; unlike a usual block, neither p nor x is normalized in front of the
     attention here, and there is a norm at the end.
 
     Args:

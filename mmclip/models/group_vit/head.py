@@ -56,7 +56,7 @@ class Projector(nn.Module):
             if len(rows) > 1:
                 raise
             raise ValueError(
-                'a batch of one picture: batch norm has nothing to average over and a contrastive '
+                'a batch of one image: batch norm has nothing to average over and a contrastive '
                 'loss nothing to compare; set train_dataloader.batch_size to 2 or more (per '
                 'process), and train_dataloader.drop_last=True if the last batch is too small'
             ) from error
@@ -81,9 +81,9 @@ def build_text_tower(
 
 @MODELS.register_module()
 class GroupViTHead(BaseModule):
-    """Learns from captions which words belong to a picture, and names groups by words.
+    """Learns from captions which words belong to an image, and names groups by words.
 
-    Training: L = contrastive(picture, caption) + weight * multi-label(picture, noun prompts), each
+    Training: L = contrastive(image, caption) + weight * multi-label(image, noun prompts), each
     with a scale of its own (exp of a weight, at most 100). Testing: see
     :mod:`mmclip.models.group_vit.zero_shot`.
 
@@ -91,7 +91,7 @@ class GroupViTHead(BaseModule):
 
     Args:
         in_channels: C of the image encoder.
-        classes: ``'dataset'`` for those of the data set (none until it is asked), words, or a
+        classes: ``'dataset'`` for those of the dataset (none until it is asked), words, or a
             known vocabulary; ``set_classes`` changes them. If the
             first one is ``background``, it gets no prompt: it is what no other word names.
         text: Arguments of :func:`build_text_tower`.
@@ -99,7 +99,7 @@ class GroupViTHead(BaseModule):
         hidden: Width inside the projectors.
         prompts: Sentences around the words in testing.
         background: The word that stands for the background.
-        multi_label: Noun prompts per picture, K; 0 for the first loss only.
+        multi_label: Noun prompts per image, K; 0 for the first loss only.
         multi_label_weight: Weight of the second loss.
         share_temperature: Both losses use the first scale.
         temperature: Both start at this one.
@@ -201,15 +201,15 @@ class GroupViTHead(BaseModule):
         names: str | Sequence[str],
         prompts: str | Sequence[str] | None = None,
         examples: Mapping[str, Any] | str | Path | None = None,
-        picture_encoder: Any | None = None,
+        image_encoder: Any | None = None,
     ) -> None:
         """Give the head other words; they are encoded when they are first needed.
 
         Args:
             names: Words in the order of the mask values; the background's, if there is one, first.
             prompts: Templates around the words; None keeps the present ones.
-            examples: Pictures that stand for classes.
-            picture_encoder: Encodes them.
+            examples: Images that stand for classes.
+            image_encoder: Encodes them.
 
         Raises:
             ValueError: bad names or prompts, or nothing but the background.
@@ -218,7 +218,7 @@ class GroupViTHead(BaseModule):
         if names == (self.background,):
             raise ValueError(f'names: {self.background!r} alone; at least one word is needed')
         get_prompts(self.prompts if prompts is None else prompts)
-        found, with_words = encode_examples(picture_encoder, names, examples)
+        found, with_words = encode_examples(image_encoder, names, examples)
         self._examples, self._with_words = found, with_words
         self.class_names = names
         self.prompts = self.prompts if prompts is None else prompts
@@ -233,10 +233,10 @@ class GroupViTHead(BaseModule):
         return super().train(mode)
 
     def embeddings(self) -> torch.Tensor:
-        """(N, D) L2-normalised embeddings of :attr:`words`."""
+        """(N, D) L2-normalized embeddings of :attr:`words`."""
         if not self.words:
             raise RuntimeError(
-                "classes: the model has none yet; they come from the data set's metainfo "
+                "classes: the model has none yet; they come from the dataset's metainfo "
                 '(mmclip.VocabularyHook in custom_hooks) or from set_classes()'
             )
         if self._embeddings is None:
@@ -250,7 +250,7 @@ class GroupViTHead(BaseModule):
         return self._tokenizer(list(texts)).to(self.logit_scale.device)
 
     def encode_tokens(self, ids: torch.Tensor) -> torch.Tensor:
-        """(..., T) token ids -> (..., D) projected features, not normalised."""
+        """(..., T) token ids -> (..., D) projected features, not normalized."""
         # Prompts repeat ('a photo of a man.'): each is encoded once; batch norm counts all of them.
         rows, places = ids.flatten(0, -2).unique(dim=0, return_inverse=True)
         features = in_chunks(
@@ -260,30 +260,30 @@ class GroupViTHead(BaseModule):
 
     @torch.no_grad()
     def encode_class_tokens(self, ids: torch.Tensor) -> torch.Tensor:
-        """(P, N, T) token ids of P sentences per word -> (N, D) L2-normalised embeddings.
+        """(P, N, T) token ids of P sentences per word -> (N, D) L2-normalized embeddings.
 
-        Source: the official code averages the features of the sentences before they are normalised
-        (CLIP normalises each first).
+        Source: the official code averages the features of the sentences before they are normalized
+        (CLIP normalizes each first).
         """
         features = torch.stack(encode_causal(causal_tower(self.text_tower), list(ids)))
         return F.normalize(self.text_projector(features).float().mean(0), dim=1)
 
     @torch.no_grad()
     def encode_names(self, names: Sequence[str], prompts: str | Sequence[str]) -> torch.Tensor:
-        """(N, D) L2-normalised embeddings of words, of example pictures where there are any."""
+        """(N, D) L2-normalized embeddings of words, of example images where there are any."""
         if self.text_projector.training:
             raise RuntimeError('words are encoded in eval mode: batch norm has other statistics')
         sentences = zip(*map(get_prompts(prompts).format, names), strict=True)
         rows = self.encode_class_tokens(torch.stack([self.tokenize(row) for row in sentences]))
         for index, name in enumerate(names):
             if name in self._examples:
-                picture = self._examples[name].to(rows)
+                image = self._examples[name].to(rows)
                 words = rows[index] if name in self._with_words else 0
-                rows[index] = F.normalize(picture + words, dim=0)
+                rows[index] = F.normalize(image + words, dim=0)
         return rows
 
     def project(self, tokens: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """(B, N, C) image tokens -> (B, N, D) L2-normalised, fused with (K, D) words if asked."""
+        """(B, N, C) image tokens -> (B, N, D) L2-normalized, fused with (K, D) words if asked."""
         if self.early_fusion is not None:
             tokens = self.early_fusion(tokens, words)
         return F.normalize(self.image_projector(tokens).float(), dim=-1)
@@ -298,7 +298,7 @@ class GroupViTHead(BaseModule):
         return log_scale.float().exp().clamp(max=MAX_SCALE)
 
     def losses(self, pooled: torch.Tensor, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Both losses of B pictures.
+        """Both losses of B images.
 
         Args:
             pooled: (B, C) features of the image encoder.
@@ -319,7 +319,7 @@ class GroupViTHead(BaseModule):
     ) -> dict[str, torch.Tensor]:
         """Both losses; ``texts`` of each sample are its caption and K noun prompts.
 
-        They are tokenised here unless every sample brings their ids as ``text_ids`` (1 + K, T).
+        They are tokenized here unless every sample brings their ids as ``text_ids`` (1 + K, T).
 
         Raises:
             ValueError: a sample has another number of texts; ids of another context length.
@@ -328,7 +328,7 @@ class GroupViTHead(BaseModule):
         for sample, own in zip(data_samples, texts, strict=True):
             if own is None or len(own) != 1 + self.multi_label:
                 raise ValueError(
-                    f'data_samples: {getattr(sample, "img_path", "a picture")} has '
+                    f'data_samples: {getattr(sample, "img_path", "an image")} has '
                     f'{0 if own is None else len(own)} texts; needed are a caption and '
                     f'{self.multi_label} prompts (mmclip.NounPrompts(num_prompts='
                     f'{self.multi_label}), and texts among the meta_keys of the packing)'

@@ -1,4 +1,4 @@
-"""GroupViT's second loss: a picture belongs to several texts."""
+"""GroupViT's second loss: an image belongs to several texts."""
 
 import torch
 import torch.nn.functional as F
@@ -9,20 +9,20 @@ from mmclip.clip.contrastive_loss import gather_features
 def multi_label_loss(
     image_features: torch.Tensor, prompt_features: torch.Tensor, logit_scale: torch.Tensor
 ) -> torch.Tensor:
-    r"""Contrastive loss of pictures with P noun prompts each.
+    r"""Contrastive loss of images with P noun prompts each.
 
     .. math:: L = \tfrac12 \Big[ -\tfrac1N \sum_i \tfrac1P \sum_p
               \log \mathrm{softmax}(s\, I T^\top)_{i,ip} + CE(s\, T I^\top, own) \Big]
 
-    A picture's target among the prompts of all pictures is 1/P at its own P; each prompt's target
-    among all pictures is its own. With several processes each one computes the rows of its own
-    pictures and prompts against those of all.
+    An image's target among the prompts of all images is 1/P at its own P; each prompt's target
+    among all images is its own. With several processes each one computes the rows of its own
+    images and prompts against those of all.
 
     Source: GroupViT, equations 9 to 11.
 
     Args:
-        image_features: L2-normalised.
-        prompt_features: L2-normalised, P per picture.
+        image_features: L2-normalized.
+        prompt_features: L2-normalized, P per image.
         logit_scale: Multiplies the cosines.
 
     Shapes:

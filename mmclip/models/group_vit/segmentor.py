@@ -21,7 +21,7 @@ from mmclip.registry import MODELS
 class GroupViTSegmentor(EncoderDecoder):
     """:class:`mmclip.GroupViTBackbone` and :class:`mmclip.GroupViTHead`.
 
-    A batch for training holds pictures and, in each sample, ``texts``. In testing ``test_cfg`` is
+    A batch for training holds images and, in each sample, ``texts``. In testing ``test_cfg`` is
     the host's (``mode='whole'``, or ``'slide'`` with ``crop_size`` and ``stride``) with
     ``bg_thresh``. A window is encoded once: the official code encodes it twice, for its maps and
     for its features.
@@ -29,14 +29,14 @@ class GroupViTSegmentor(EncoderDecoder):
     In mode ``'whole'`` each sample also gets ``pred_groups``, the group of each pixel.
 
     Args:
-        train_cfg: ``chunk_size``: pictures at a time in training, see
+        train_cfg: ``chunk_size``: images at a time in training, see
             :func:`mmclip.clip.cached_gradients.in_chunks`; the head has one for texts.
         kwargs: The host's.
     """
 
     # For mmclip.ContrastiveBatchHook.
     compares_samples = True
-    chunk_hint = 'model.train_cfg.chunk_size (pictures) and model.decode_head.chunk_size (texts)'
+    chunk_hint = 'model.train_cfg.chunk_size (images) and model.decode_head.chunk_size (texts)'
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -50,38 +50,38 @@ class GroupViTSegmentor(EncoderDecoder):
         examples: Mapping[str, Any] | str | Path | None = None,
     ) -> None:
         """Other classes, as :meth:`mmclip.GroupViTHead.set_classes`; no weight changes."""
-        self.decode_head.set_classes(names, prompts, examples, picture_encoder=self)
+        self.decode_head.set_classes(names, prompts, examples, image_encoder=self)
         self.num_classes = self.decode_head.num_classes
         self.out_channels = self.decode_head.out_channels
 
     @torch.no_grad()
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """(N, D) L2-normalised features of RGB pictures, resized to the training size.
+    def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """(N, D) L2-normalized features of RGB images, resized to the training size.
 
         Raises:
-            ValueError: under early fusion, where a picture has no features without the words.
+            ValueError: under early fusion, where an image has no features without the words.
         """
         if self.decode_head.early_fusion is not None:
             raise ValueError(
-                'examples: with early_fusion features depend on the words that a picture is '
-                'compared with; pictures cannot stand for classes'
+                'examples: with early_fusion features depend on the words that an image is '
+                'compared with; images cannot stand for classes'
             )
         training = self.training
         self.eval()
         side = self.backbone.img_size
-        arrays = [np.asarray(p.convert('RGB').resize((side, side))) for p in pictures]
-        images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
-        images = images.to(self.decode_head.logit_scale)
+        arrays = [np.asarray(p.convert('RGB').resize((side, side))) for p in images]
+        inputs = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+        inputs = inputs.to(self.decode_head.logit_scale)
         preprocessor = self.data_preprocessor
         if getattr(preprocessor, '_enable_normalize', False):
-            images = (images - preprocessor.mean.to(images)) / preprocessor.std.to(images)
-        pooled = torch.cat([self.backbone(part).pooled for part in images.split(32)])
+            inputs = (inputs - preprocessor.mean.to(inputs)) / preprocessor.std.to(inputs)
+        pooled = torch.cat([self.backbone(part).pooled for part in inputs.split(32)])
         features = F.normalize(self.decode_head.image_projector(pooled).float(), dim=1)
         self.train(training)
         return features
 
     def loss(self, inputs: torch.Tensor, data_samples: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """The head's losses of B pictures and their texts: (B, 3, S, S) with S = ``img_size``."""
+        """The head's losses of B images and their texts: (B, 3, S, S) with S = ``img_size``."""
         chunk_size = (self.train_cfg or {}).get('chunk_size')
         pooled = in_chunks(lambda part: self.backbone(part).pooled, inputs, chunk_size)
         return self.decode_head.loss(pooled, data_samples, self.train_cfg)
@@ -111,7 +111,7 @@ class GroupViTSegmentor(EncoderDecoder):
 
 
 def _original_size(maps: torch.Tensor, meta: Mapping[str, Any]) -> torch.Tensor:
-    """(m, H, W) maps of a padded, resized picture -> (1, h, w) best group per original pixel."""
+    """(m, H, W) maps of a padded, resized image -> (1, h, w) best group per original pixel."""
     padding = meta.get('img_padding_size') or meta.get('padding_size', [0] * 4)
     left, right, top, bottom = padding
     maps = maps[None, :, top : maps.shape[1] - bottom, left : maps.shape[2] - right]

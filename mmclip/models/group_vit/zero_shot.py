@@ -14,7 +14,7 @@ def group_maps(grouping: Grouping, size: tuple[int, int] | None = None) -> torch
 
     Args:
         grouping: With at least one grouping stage.
-        size: H and W; the picture's by default.
+        size: H and W; the image's by default.
     """
     maps = grouping.soft[0]
     for soft in grouping.soft[1:]:
@@ -46,16 +46,16 @@ def group_scores(
 
     .. math:: a = s\, G T^\top, \qquad score = \mathrm{softmax}(a) \cdot \mathrm{softmax}(a')
 
-    where a' has only the ``top_classes`` words that fit the whole picture best.
+    where a' has only the ``top_classes`` words that fit the whole image best.
 
     Source: the official code (not in the paper).
 
     Args:
-        groups: L2-normalised group features.
-        pooled: L2-normalised features of the pictures.
-        embeddings: L2-normalised embeddings of the words.
+        groups: L2-normalized group features.
+        pooled: L2-normalized features of the images.
+        embeddings: L2-normalized embeddings of the words.
         logit_scale: s.
-        top_classes: Words that may be in a picture.
+        top_classes: Words that may be in an image.
 
     Shapes:
         (B, m, D), (B, D), (N, D), () -> (B, m, N).
@@ -70,7 +70,7 @@ def group_scores(
 def with_background(scores: torch.Tensor, threshold: float) -> torch.Tensor:
     """Put a background in front: 1 for groups that no word names well enough, else 0.
 
-    A group is background if its best score is below ``min(threshold, best score of the picture)``:
+    A group is background if its best score is below ``min(threshold, best score of the image)``:
     so the best group never is.
 
     Shapes:

@@ -6,5 +6,5 @@ Letters for dimensions, used in every comment and docstring:
     L levels       N boxes/tokens  P prompts       T frames or text tokens
 
 Boxes are xyxy in absolute pixels unless the name says otherwise. ``temperature`` divides,
-``logit_scale`` multiplies. ``embeddings`` are L2-normalised unless called ``raw_...``.
+``logit_scale`` multiplies. ``embeddings`` are L2-normalized unless called ``raw_...``.
 """

@@ -22,7 +22,7 @@ class LegacyDeltaXYWHBBoxCoder(BaseBBoxCoder):
     Args:
         weights: What dx, dy, dw and dh are multiplied by.
         max_ratio: Upper bound of the decoded dw and dh, as a factor.
-        clip_border: Whether decoded boxes are clipped to the picture.
+        clip_border: Whether decoded boxes are clipped to the image.
     """
 
     encode_size = 4
@@ -40,15 +40,15 @@ class LegacyDeltaXYWHBBoxCoder(BaseBBoxCoder):
         self.clip_border = clip_border
 
     @staticmethod
-    def _centres(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _centers(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         sizes = boxes[..., 2:] - boxes[..., :2] + 1
         return boxes[..., :2] + 0.5 * sizes, sizes
 
     def encode(self, bboxes: torch.Tensor, gt_bboxes: torch.Tensor) -> torch.Tensor:
         """Deltas (N, 4) from boxes (N, 4) to their targets (N, 4)."""
-        centres, sizes = self._centres(get_box_tensor(bboxes))
-        goals, goal_sizes = self._centres(get_box_tensor(gt_bboxes))
-        deltas = torch.cat([(goals - centres) / sizes, (goal_sizes / sizes).log()], -1)
+        centers, sizes = self._centers(get_box_tensor(bboxes))
+        goals, goal_sizes = self._centers(get_box_tensor(gt_bboxes))
+        deltas = torch.cat([(goals - centers) / sizes, (goal_sizes / sizes).log()], -1)
         return deltas * deltas.new_tensor(self.weights)
 
     def decode(
@@ -63,14 +63,14 @@ class LegacyDeltaXYWHBBoxCoder(BaseBBoxCoder):
         Args:
             bboxes: Where the deltas start.
             pred_bboxes: Deltas.
-            max_shape: (H, W) of the picture.
+            max_shape: (H, W) of the image.
         """
-        centres, sizes = self._centres(get_box_tensor(bboxes))
+        centers, sizes = self._centers(get_box_tensor(bboxes))
         deltas = pred_bboxes / pred_bboxes.new_tensor(self.weights)
         limit = deltas.new_tensor(self.max_ratio).log()
-        new_centres = deltas[..., :2] * sizes + centres
+        new_centers = deltas[..., :2] * sizes + centers
         new_sizes = deltas[..., 2:].minimum(limit).exp() * sizes
-        corner = new_centres - 0.5 * new_sizes
+        corner = new_centers - 0.5 * new_sizes
         boxes = torch.cat([corner, corner + new_sizes - 1], -1)
         if self.clip_border and max_shape is not None:
             height, width = max_shape[:2]

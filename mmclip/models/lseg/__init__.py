@@ -2,12 +2,12 @@
 
 Paper: "Language-driven Semantic Segmentation", Li, Weinberger, Belongie, Koltun, Ranftl, ICLR
 2022, arXiv 2201.03546. Official code: isl-org/lang-seg (MIT), which needs PyTorch-Encoding (MIT)
-and parts of HSNet. Released weights: same repository, no licence of their own.
+and parts of HSNet. Released weights: same repository, no license of their own.
 
 The flow:
 
-    picture -> ViT, four taps -> reassemble (strides 4, 8, 16, 32) \\
-    picture -> ResNet-101, four stages ----------------------------> DPT decoder -> 1x1 convolution
+    image -> ViT, four taps -> reassemble (strides 4, 8, 16, 32) \\
+    image -> ResNet-101, four stages ----------------------------> DPT decoder -> 1x1 convolution
             -> (D per pixel) -> cosine with the embedded words -> head block -> x2 -> cross entropy
     words   -> CLIP's text tower, frozen, once per list of words
 

@@ -21,12 +21,12 @@ from mmclip.text.class_names import names_at_build
 class LSegHead(BaseDecodeHead):
     """Reassembles and fuses four maps, names every pixel by the cosine to the embedded words.
 
-    logits = up(block(normalise(conv(path)) . normalise(text) / temperature)), up bilinear x2 with
+    logits = up(block(normalize(conv(path)) . normalize(text) / temperature)), up bilinear x2 with
     aligned corners; the temperature is constant (0.07 in the paper: the official scale is a plain
-    tensor that no optimiser sees).
+    tensor that no optimizer sees).
 
     Source: LSeg (arXiv 2201.03546) section 3. The official code multiplies in half precision, here
-    in float32 (they differ by about 2e-3). The zero-shot models compare two words per picture:
+    in float32 (they differ by about 2e-3). The zero-shot models compare two words per image:
     ``two_way``.
 
     Args:
@@ -37,10 +37,10 @@ class LSegHead(BaseDecodeHead):
         channels: C of the decoder.
         head_block: Arguments of :class:`mmclip.models.lseg.head_block.HeadBlock`; None for none.
         early_fusion: As :class:`mmclip.models.dense.pixel_text_classifier.PixelTextClassifier`.
-        two_way: The protocol of the folds: each picture is asked for one class, ``class_id`` in
+        two_way: The protocol of the folds: each image is asked for one class, ``class_id`` in
             its meta information; channel 0 is the first word of the list (the background), channel
             1 that class (word ``class_id + 1``).
-        num_classes: As long as the data set has not given its words; the random numbers of the
+        num_classes: As long as the dataset has not given its words; the random numbers of the
             initial weights depend on it, nothing else.
         loss_stride: Pixels between those that the loss looks at: 1 all of them; 2 before the last
             x2 upsampling, at a quarter of the time and memory for a long list of words; 4 every
@@ -137,7 +137,7 @@ class LSegHead(BaseDecodeHead):
         return F.interpolate(logits, scale_factor=2, mode='bilinear', align_corners=True)
 
     def pairs(self, metas: Sequence[dict]) -> torch.Tensor | None:
-        """(B, 2) words that each picture is compared with under ``two_way``, else None."""
+        """(B, 2) words that each image is compared with under ``two_way``, else None."""
         if not self.two_way:
             return None
         missing = [meta.get('img_path') for meta in metas if meta.get('class_id') is None]
@@ -181,6 +181,6 @@ class LSegHead(BaseDecodeHead):
         return losses
 
     def predict(self, inputs: Sequence, batch_img_metas: list[dict], test_cfg: Any) -> torch.Tensor:
-        """Logits at the size of the picture."""
+        """Logits at the size of the image."""
         logits = self(inputs, self.pairs(batch_img_metas))
         return self.predict_by_feat(logits, batch_img_metas)

@@ -1,4 +1,4 @@
-"""Spatial regularisation of the labels' logits, the same for every label."""
+"""Spatial regularization of the labels' logits, the same for every label."""
 
 import torch
 from mmengine.model import BaseModule

@@ -20,7 +20,7 @@ class DPTViT(BaseModule):
     """Plain ViT that gives the tokens behind chosen blocks, for images of any multiple of a patch.
 
     The taps are the raw residual stream; the final norm and the classifier are not built, since
-    nothing reads them. Building it reads no weights; they come when the model is initialised.
+    nothing reads them. Building it reads no weights; they come when the model is initialized.
 
     Source: DPT (arXiv 2103.13413) section 3.1 and LSeg (arXiv 2201.03546). As in the official
     code position embeddings are resized bilinearly; it computes the final norm and drops it.

@@ -3,11 +3,11 @@
 Paper: "Open-vocabulary Object Detection via Vision and Language Knowledge Distillation", Gu, Lin,
 Kuo, Cui, ICLR 2022, arXiv 2104.13921. Official code: tensorflow/tpu,
 ``models/official/detection/projects/vild`` (Apache-2.0, TensorFlow 1). Released weights: same
-repository, no licence of their own.
+repository, no license of their own.
 
 The flow:
 
-    picture -> backbone -> FPN -> RPN (boxes of base classes only) -> proposals
+    image -> backbone -> FPN -> RPN (boxes of base classes only) -> proposals
     proposals -> RoIAlign -> convolutions and fully connected layers -> box, mask (class-agnostic)
                           -> projection (D) -> cosine with the embedded class names -> softmax
     training adds: the projection of M stored proposals is drawn to what CLIP says about their crops

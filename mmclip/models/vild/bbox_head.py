@@ -50,7 +50,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         classifier: Config of
             :class:`mmclip.vocabulary.classifier.TextEmbeddingClassifier`.
         novel_classes: Which classes never have boxes in training: ``'dataset'`` for those that the
-            data set calls novel, a list of names, a known vocabulary for its novel names, or None
+            dataset calls novel, a list of names, a known vocabulary for its novel names, or None
             if there are none.
         novel_mask: What their logits become in the loss, see
             :class:`mmclip.models.vild.novel_classes.NovelMask`.
@@ -164,12 +164,12 @@ class ViLDBBoxHead(ConvFCBBoxHead):
     # -- forward --------------------------------------------------------------------------------
 
     def embed(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """RoI features (N, C, h, w) -> embeddings (N, D), not normalised, and box deltas (N, 4)."""
+        """RoI features (N, C, h, w) -> embeddings (N, D), not normalized, and box deltas (N, 4)."""
         with single_row_norms(self, len(x)):
             return super().forward(x)
 
     def embed_image(self, x: torch.Tensor) -> torch.Tensor:
-        """RoI features (N, C, h, w) -> embeddings (N, D) of the image branch, not normalised."""
+        """RoI features (N, C, h, w) -> embeddings (N, D) of the image branch, not normalized."""
         with single_row_norms(self, len(x)):
             for conv in self.image_convs:
                 x = conv(x)
@@ -225,7 +225,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
             args, kwargs: Box targets and the reduction, the host's.
 
         Raises:
-            ValueError: a region is labelled with a class that ``novel_mask`` leaves out.
+            ValueError: a region is labeled with a class that ``novel_mask`` leaves out.
         """
         if not self.with_cls_loss:
             losses = super().loss(None, bbox_pred, rois, labels, label_weights, *args, **kwargs)
@@ -297,7 +297,7 @@ class ViLDBBoxHead(ConvFCBBoxHead):
 
         Args:
             cfg: ``base`` and ``novel``: the share for base and novel classes (1/3 and 2/3 unless
-                given). ``fixed``: one share for all, for a data set that has no base classes.
+                given). ``fixed``: one share for all, for a dataset that has no base classes.
             device: Where the result shall be.
         """
         novel = self.mask_novel.rows(self.class_names, device)
@@ -335,14 +335,14 @@ class ViLDBBoxHead(ConvFCBBoxHead):
         rescale: bool = False,
         rcnn_test_cfg: dict | None = None,
     ) -> InstanceData:
-        """Detections of one picture: the host's, found through the best candidates first.
+        """Detections of one image: the host's, found through the best candidates first.
 
         Args:
             roi: (N, 5).
             cls_score: What ``forward`` returned for them.
             bbox_pred: (N, 4), (N, 4 K) or None.
             img_meta: ``img_shape``, and ``scale_factor`` if ``rescale``.
-            rescale: Whether boxes are wanted in pixels of the original picture.
+            rescale: Whether boxes are wanted in pixels of the original image.
             rcnn_test_cfg: ``score_thr``, ``nms``, ``max_per_img``, ``per_proposal``, ``per_class``,
                 ``discard_background``; None for all boxes and scores (N, K + 1), for test-time
                 augmentation.

@@ -39,7 +39,7 @@ class ProjectedTextClassifier(BaseModule):
         return not self.training and self.classifier.num_classes > self.class_chunk
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, C) -> (N, D), not normalised."""
+        """(N, C) -> (N, D), not normalized."""
         return self.projection(features)
 
     def logits(self, embeddings: torch.Tensor) -> torch.Tensor:

@@ -214,7 +214,7 @@ def _mask_head(state: _Variables) -> State:
 
 
 def text_buffers(raw_embeddings: torch.Tensor, names: Sequence[str] | None = None) -> State:
-    """Buffers of the text classifier: embeddings (K, D), L2-normalised, and names as bytes.
+    """Buffers of the text classifier: embeddings (K, D), L2-normalized, and names as bytes.
 
     Args:
         raw_embeddings: (K, D), of any norm.

@@ -1,4 +1,4 @@
-"""What the teacher sees of a region: windows of the picture at 1x and 1.5x, and their embedding."""
+"""What the teacher sees of a region: windows of the image at 1x and 1.5x, and their embedding."""
 
 from dataclasses import asdict, dataclass
 
@@ -20,7 +20,7 @@ _CHOICES = {
 class CropRule:
     """How regions become teacher embeddings. Its fields are part of a store's fingerprint.
 
-    Source: ViLD, section 3.2 (1x and 1.5x crops, embeddings added and normalised again); rounding
+    Source: ViLD, section 3.2 (1x and 1.5x crops, embeddings added and normalized again); rounding
     and borders as in DetPro, since the official code does not hold this part.
 
     Args:
@@ -28,11 +28,11 @@ class CropRule:
         mean: Of the teacher's input, RGB in 0-1.
         std: Of the teacher's input, RGB in 0-1.
         scales: Factors of the windows' sides.
-        resize: ``'short_side'`` is CLIP's own (shorter side to ``size``, centre crop: long regions
+        resize: ``'short_side'`` is CLIP's own (shorter side to ``size``, center crop: long regions
             lose their ends), ``'warp'`` squeezes the window into the square.
-        border: What a window that reaches out of the picture shows there: ``'pad'`` black, as
+        border: What a window that reaches out of the image shows there: ``'pad'`` black, as
             Pillow does and so DetPro; ``'cut'`` nothing, the window ends at the border.
-        average: ``'norm_sum_norm'`` normalises each window's embedding before adding (the paper's
+        average: ``'norm_sum_norm'`` normalizes each window's embedding before adding (the paper's
             wording), ``'raw_sum'`` adds raw outputs (DetPro).
         interpolation: ``'bicubic'`` or ``'bilinear'``, the teacher's.
 
@@ -62,7 +62,7 @@ class CropRule:
 
 
 def scale_boxes(boxes: torch.Tensor, scale: float) -> torch.Tensor:
-    """Boxes (N, 4) with the same centre and sides times ``scale``; may reach out of the picture.
+    """Boxes (N, 4) with the same center and sides times ``scale``; may reach out of the image.
 
     x1' = (1 + scale) / 2 * x1 + (1 - scale) / 2 * x2, for 1.5: 1.25 x1 - 0.25 x2.
     """
@@ -72,7 +72,7 @@ def scale_boxes(boxes: torch.Tensor, scale: float) -> torch.Tensor:
 
 
 def integer_boxes(boxes: torch.Tensor) -> torch.Tensor:
-    """Windows (N, 4) int64 of boxes, right and bottom excluded; may reach out of the picture.
+    """Windows (N, 4) int64 of boxes, right and bottom excluded; may reach out of the image.
 
     floor(v - 0.001) on the left and top, ceil(v + 0.001) on the right and bottom: a box with
     integer corners grows by a pixel on every side.
@@ -87,14 +87,14 @@ def cut_at_border(windows: torch.Tensor, image_size: tuple[int, int]) -> torch.T
 
 
 def check_boxes(boxes: torch.Tensor, image_size: tuple[int, int]) -> None:
-    """Raise if a box cannot be of this picture.
+    """Raise if a box cannot be of this image.
 
     Args:
         boxes: (N, 4) xyxy.
         image_size: Width and height in pixels.
 
     Raises:
-        ValueError: a box is not finite, or touches no pixel of the picture.
+        ValueError: a box is not finite, or touches no pixel of the image.
     """
     windows = cut_at_border(integer_boxes(boxes.nan_to_num(-1e6)), image_size)
     empty = (windows[:, 2:] <= windows[:, :2]).any(dim=1) | ~torch.isfinite(boxes).all(dim=1)
@@ -102,8 +102,8 @@ def check_boxes(boxes: torch.Tensor, image_size: tuple[int, int]) -> None:
     if len(bad):
         box = [round(v, 1) for v in boxes[bad[0]].tolist()]
         raise ValueError(
-            f'boxes: {box} (number {int(bad[0])}) does not lie in a picture of '
-            f'{image_size[0]} x {image_size[1]} pixels; are these the boxes of other pictures?'
+            f'boxes: {box} (number {int(bad[0])}) does not lie in an image of '
+            f'{image_size[0]} x {image_size[1]} pixels; are these the boxes of other images?'
         )
 
 
@@ -125,19 +125,19 @@ def crop_windows(image: np.ndarray, windows: torch.Tensor, rule: CropRule) -> to
     """The teacher's input pixels of integer windows, uint8.
 
     Pillow does the resampling, as in CLIP's own transform: it rounds to 8 bits after each pass, so
-    float resampling would differ by a grey level here and there.
+    float resampling would differ by a gray level here and there.
 
     Args:
         image: (H, W, 3) uint8, RGB.
-        windows: (N, 4) from :func:`integer_boxes`; what lies outside of the picture is black.
+        windows: (N, 4) from :func:`integer_boxes`; what lies outside of the image is black.
 
     Shapes:
         returns: (N, 3, size, size) uint8.
     """
-    picture = Image.fromarray(np.ascontiguousarray(image))
+    source = Image.fromarray(np.ascontiguousarray(image))
     out = np.empty((len(windows), rule.size, rule.size, 3), dtype=np.uint8)
     for row, window in enumerate(windows.tolist()):
-        out[row] = _resize(picture.crop(window), rule)
+        out[row] = _resize(source.crop(window), rule)
     return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
@@ -146,13 +146,13 @@ def region_crops(image: np.ndarray, boxes: torch.Tensor, rule: CropRule) -> torc
 
     Args:
         image: (H, W, 3) uint8, RGB.
-        boxes: (N, 4) xyxy in the picture's pixels.
+        boxes: (N, 4) xyxy in the image's pixels.
 
     Shapes:
         returns: (N, S, 3, size, size) uint8, S scales.
 
     Raises:
-        ValueError: a box outside the picture.
+        ValueError: a box outside the image.
     """
     image_size = (image.shape[1], image.shape[0])
     check_boxes(boxes, image_size)
@@ -166,7 +166,7 @@ def region_crops(image: np.ndarray, boxes: torch.Tensor, rule: CropRule) -> torc
     return crops.unflatten(0, (len(boxes), len(rule.scales)))
 
 
-def normalise_crops(crops: torch.Tensor, rule: CropRule) -> torch.Tensor:
+def normalize_crops(crops: torch.Tensor, rule: CropRule) -> torch.Tensor:
     """(..., 3, size, size) uint8 -> float32 in the teacher's units: (x / 255 - mean) / std."""
     mean, std = (
         crops.new_tensor(v, dtype=torch.float32)[:, None, None] for v in (rule.mean, rule.std)
@@ -179,7 +179,7 @@ def average_embeddings(embeddings: torch.Tensor, average: str = 'norm_sum_norm')
 
     Shapes:
         embeddings: (N, S, D), raw.
-        returns: (N, D), L2-normalised.
+        returns: (N, D), L2-normalized.
     """
     if average == 'norm_sum_norm':
         embeddings = F.normalize(embeddings, dim=-1)
@@ -198,12 +198,12 @@ def encode_crops(
         batch_size: Crops that go through the image tower at once.
 
     Shapes:
-        returns: (N, D) float32, L2-normalised.
+        returns: (N, D) float32, L2-normalized.
     """
     parameter = next(clip.parameters())
     parts = []
     for chunk in crops.flatten(0, 1).split(batch_size):
-        pixels = normalise_crops(chunk.to(parameter.device), rule).to(parameter.dtype)
+        pixels = normalize_crops(chunk.to(parameter.device), rule).to(parameter.dtype)
         parts.append(clip.encode_image(pixels).float())
     raw = torch.cat(parts).unflatten(0, crops.shape[:2])
     return average_embeddings(raw, rule.average)

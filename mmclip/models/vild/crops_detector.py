@@ -63,19 +63,19 @@ class CLIPOnCrops(ViLD):
         return CropRule(**{**own, 'resize': 'warp' if squash else 'short_side', **self.crop_rule})
 
     def crop_embeddings(
-        self, picture: torch.Tensor, boxes: torch.Tensor, shape: tuple[int, int]
+        self, image: torch.Tensor, boxes: torch.Tensor, shape: tuple[int, int]
     ) -> torch.Tensor:
         """(N, D) unit-norm embeddings of the crops at (N, 4) boxes.
 
         Args:
-            picture: (3, H, W) as the network gets it.
+            image: (3, H, W) as the network gets it.
             boxes: In its pixels.
             shape: Height and width without padding.
         """
         preprocessor = self.data_preprocessor
-        pixels = picture[:, : shape[0], : shape[1]] * preprocessor.std + preprocessor.mean
+        pixels = image[:, : shape[0], : shape[1]] * preprocessor.std + preprocessor.mean
         pixels = pixels.round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-        clip = self.roi_head.bbox_head.classifier.text_encoder.clip.to(picture.device)
+        clip = self.roi_head.bbox_head.classifier.text_encoder.clip.to(image.device)
         rule = self._rule()
         limits = boxes.new_tensor([shape[1], shape[0], shape[1], shape[0]])
         crops = region_crops(pixels, boxes.clamp(min=0).minimum(limits).cpu(), rule)
@@ -113,7 +113,7 @@ class CLIPOnCrops(ViLD):
         self,
         x: tuple[torch.Tensor, ...],
         index: int,
-        picture: torch.Tensor,
+        image: torch.Tensor,
         proposals: InstanceData,
         meta: dict,
         rescale: bool,
@@ -123,12 +123,12 @@ class CLIPOnCrops(ViLD):
         rois = bbox2roi([boxes])
         if not len(rois):
             return head._predict_by_feat_single(rois, rois[:, :0], None, meta, rescale, cfg)
-        image = head.classifier.class_logits(
-            self.crop_embeddings(picture, boxes, meta['img_shape'])
+        crop_logits = head.classifier.class_logits(
+            self.crop_embeddings(image, boxes, meta['img_shape'])
         )
 
         def image_chunks() -> Any:
-            return iter([(0, image)])
+            return iter([(0, crop_logits)])
 
         if self.mode == 'crops':
             objectness = proposals.get('scores')

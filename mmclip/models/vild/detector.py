@@ -14,7 +14,7 @@ from mmclip.vocabulary.classifier import classifiers_of, set_classes
 
 
 def refuse_texts(samples: SampleList, known: Sequence[str]) -> None:
-    """Samples may bring the classes of the vocabulary, as mmdet's data sets do, and no other text.
+    """Samples may bring the classes of the vocabulary, as mmdet's datasets do, and no other text.
 
     Raises:
         ValueError: mmdet's ``text_prompt=`` or ``texts=``.
@@ -57,7 +57,7 @@ class ViLD(TwoStageDetector):
         Args:
             names: Class names, or the name of a known vocabulary.
             prompts: Templates around the names; None keeps the present ones.
-            examples: Pictures that stand for classes.
+            examples: Images that stand for classes.
 
         Raises:
             ValueError: bad names, or what :func:`mmclip.vocabulary.classifier.set_classes`
@@ -100,12 +100,12 @@ class ViLD(TwoStageDetector):
         """Raw outputs, the host's.
 
         Raises:
-            ValueError: without samples, which say how large the pictures are.
+            ValueError: without samples, which say how large the images are.
         """
         if batch_data_samples is None:
             raise ValueError(
                 'data_samples: the raw outputs of a two-stage detector need them, as they tell the '
-                "size of each picture; to count operations use mmdet's get_flops.py, or "
+                "size of each image; to count operations use mmdet's get_flops.py, or "
                 'model.forward = functools.partial(model.forward, data_samples=...)'
             )
         return super()._forward(batch_inputs, batch_data_samples)

@@ -17,7 +17,7 @@ def distance_to_teacher(
 
     Args:
         student: (..., D), unit norm.
-        teacher: (..., D), of any norm; it is normalised.
+        teacher: (..., D), of any norm; it is normalized.
         valid: (...) bool: which regions count.
         norm: ``'l1'``, or ``'l2'`` for the sum of squares.
     """

@@ -1,4 +1,4 @@
-"""Interactive detection: a picture is looked at once, then named in any words in milliseconds."""
+"""Interactive detection: an image is looked at once, then named in any words in milliseconds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ BACKGROUND = 'background'
 
 @dataclass(frozen=True)
 class RegionChoice:
-    """Which regions are kept of a picture.
+    """Which regions are kept of an image.
 
     Source: the demo of the official code (constants as in a public port of its notebook).
 
     Args:
         nms_iou: Class-agnostic suppression of the refined boxes, by their RPN score.
         min_rpn_score: Regions with a lower RPN score are dropped.
-        min_area: Boxes of at most so many square pixels (of the original picture) are dropped.
+        min_area: Boxes of at most so many square pixels (of the original image) are dropped.
         max_regions: Kept at most, best RPN score first.
     """
 
@@ -45,10 +45,10 @@ class RegionChoice:
 
 
 class NamedRegions(NamedTuple):
-    """Regions of a picture that carry a name.
+    """Regions of an image that carry a name.
 
     Attributes:
-        indices: (M,) into the picture's regions.
+        indices: (M,) into the image's regions.
         labels: (M,) into the words.
         scores: (M,) cosines of the winning word.
         cosines: (N, K) of all regions with all words, without the background.
@@ -93,13 +93,13 @@ def attribute_scores(
 
 
 @dataclass
-class PictureRegions:
-    """What is known of a picture before any word is said.
+class ImageRegions:
+    """What is known of an image before any word is said.
 
     Args:
-        boxes: (N, 4) xyxy in the original picture's pixels.
+        boxes: (N, 4) xyxy in the original image's pixels.
         rpn_scores: (N,).
-        embeddings: (N, D), L2-normalised.
+        embeddings: (N, D), L2-normalized.
         masks: (N, H, W) bool, None if the model has no mask head.
     """
 
@@ -115,7 +115,7 @@ class PictureRegions:
         """The regions whose best text is not the background.
 
         Args:
-            text: (1 + K, D), L2-normalised, that of the background first.
+            text: (1 + K, D), L2-normalized, that of the background first.
         """
         cosines = self.embeddings @ text.T
         scores, labels = cosines.max(dim=1)
@@ -125,7 +125,7 @@ class PictureRegions:
 
 @dataclass
 class InteractiveDetector:
-    """Looks at pictures once and names their regions in any words.
+    """Looks at images once and names their regions in any words.
 
         detector = InteractiveDetector(model)
         regions = detector.look('street.jpg')
@@ -158,13 +158,13 @@ class InteractiveDetector:
         self._known: dict[str, torch.Tensor] = {}
 
     @torch.no_grad()
-    def look(self, picture: str | np.ndarray) -> PictureRegions:
-        """Boxes, masks and embeddings of a picture, given by its path or as (H, W, 3) BGR uint8.
+    def look(self, image: str | np.ndarray) -> ImageRegions:
+        """Boxes, masks and embeddings of an image, given by its path or as (H, W, 3) BGR uint8.
 
         Source: the demo: boxes are the refined ones of the second stage, their order and the
         threshold go by the RPN's score, and no class takes part.
         """
-        data = self._load(picture)
+        data = self._load(image)
         data = self.model.data_preprocessor(pseudo_collate([data]), False)
         samples = data['data_samples']
         meta = samples[0].metainfo
@@ -191,17 +191,17 @@ class InteractiveDetector:
         if head.with_mask:
             metas = [sample.metainfo for sample in samples]
             masks = head.predict_mask(features, metas, [found], rescale=True)[0].masks
-        return PictureRegions(
+        return ImageRegions(
             boxes=boxes[kept] / scale,
             rpn_scores=proposals.scores[kept],
             embeddings=F.normalize(embeddings[kept].float(), dim=-1),
             masks=masks,
         )
 
-    def _load(self, picture: str | np.ndarray) -> dict:
-        if isinstance(picture, np.ndarray):
-            return self._from_array(dict(img=picture, img_id=0))
-        return self._from_file(dict(img_path=str(picture), img_id=0))
+    def _load(self, image: str | np.ndarray) -> dict:
+        if isinstance(image, np.ndarray):
+            return self._from_array(dict(img=image, img_id=0))
+        return self._from_file(dict(img_path=str(image), img_id=0))
 
     def text(self, words: Sequence[str]) -> torch.Tensor:
         """(K, D) embeddings of words; each is encoded once.
@@ -220,7 +220,7 @@ class InteractiveDetector:
         device = head.classifier.embeddings.device
         return torch.stack([self._known[word] for word in words]).to(device)
 
-    def name(self, regions: PictureRegions, words: Sequence[str]) -> NamedRegions:
+    def name(self, regions: ImageRegions, words: Sequence[str]) -> NamedRegions:
         """The regions that one of the words fits better than 'background' does.
 
         Raises:
@@ -231,7 +231,7 @@ class InteractiveDetector:
         return regions.name(self.text([BACKGROUND, *words]))
 
     def name_with_attributes(
-        self, regions: PictureRegions, words: Sequence[str], attributes: Sequence[str]
+        self, regions: ImageRegions, words: Sequence[str], attributes: Sequence[str]
     ) -> AttributeScores:
         """Pr(word, attribute | region) for every pair, from K + A texts."""
         temperature = self.model.roi_head.bbox_head.classifier.temperature

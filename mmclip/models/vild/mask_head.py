@@ -68,7 +68,7 @@ class ViLDMaskHead(FCNMaskHead):
         """Mask targets (N, size, size) of all positive regions of a batch.
 
         Args:
-            sampling_results: Of each picture.
+            sampling_results: Of each image.
             batch_gt_instances: With ``bboxes`` and ``masks``.
             rcnn_train_cfg: ``mask_size``.
         """
@@ -96,9 +96,9 @@ class ViLDMaskHead(FCNMaskHead):
 def targets_from_crops(
     crops: torch.Tensor, boxes: torch.Tensor, rois: torch.Tensor, size: int
 ) -> torch.Tensor:
-    """Bilinear samples of masks that are cropped to their boxes, at the bin centres of RoIs.
+    """Bilinear samples of masks that are cropped to their boxes, at the bin centers of RoIs.
 
-    Bin centre i of a RoI lies at (y1_roi - y1_box) H / h_box + (i + 0.5) H h_roi / (h_box size) on
+    Bin center i of a RoI lies at (y1_roi - y1_box) H / h_box + (i + 0.5) H h_roi / (h_box size) on
     the crop's rows, whose first is at 0. Outside the crop the mask is 0. Targets are not rounded.
 
     Source: ``spatial_transform_ops.crop_mask_in_target_box`` of the official code.
@@ -116,8 +116,8 @@ def targets_from_crops(
     scale = sides / (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-8)  # (N, 2)
     start = (rois[:, :2] - boxes[:, :2]) * scale
     step = (rois[:, 2:] - rois[:, :2]) * scale / size
-    centres = torch.arange(size, dtype=crops.dtype, device=crops.device) + 0.5
-    points = start[:, None] + centres[:, None] * step[:, None]  # (N, size, 2)
+    centers = torch.arange(size, dtype=crops.dtype, device=crops.device) + 0.5
+    points = start[:, None] + centers[:, None] * step[:, None]  # (N, size, 2)
     points = 2 * points / (sides - 1).clamp(min=1) - 1
     x = points[:, None, :, 0].expand(-1, size, -1)
     y = points[:, :, None, 1].expand(-1, -1, size)

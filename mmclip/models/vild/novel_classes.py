@@ -21,7 +21,7 @@ class NovelMask:
     - None: novel classes are ordinary wrong answers.
 
     Args:
-        novel_classes: ``'dataset'`` for those that the data set calls novel (:meth:`set_novel`
+        novel_classes: ``'dataset'`` for those that the dataset calls novel (:meth:`set_novel`
             tells; none until then), a list of names, a known vocabulary whose novel names count
             (``'lvis_v1'``: the rare ones; ``'ov_coco'``), or None for none.
         kind: One of the above.
@@ -47,7 +47,7 @@ class NovelMask:
         self._rows = torch.empty(0, dtype=torch.bool)
 
     def set_novel(self, names: Sequence[str]) -> None:
-        """The novel names of a data set."""
+        """The novel names of a dataset."""
         self.novel = frozenset(names)
         self._names = ()
 
@@ -71,7 +71,7 @@ class NovelMask:
             sigmoid: Whether the loss is a sigmoid per class (-inf would give NaN there).
 
         Raises:
-            ValueError: a region is labelled with a class that is left out.
+            ValueError: a region is labeled with a class that is left out.
         """
         if self.kind is None or not self.novel:
             return logits
@@ -80,8 +80,8 @@ class NovelMask:
         mask[: len(names)] = novel
         if self.kind == 'official':
             return logits * ~mask
-        labelled = labels[(labels >= 0) & (labels < len(names))]
-        wrong = labelled[novel[labelled]]
+        labeled = labels[(labels >= 0) & (labels < len(names))]
+        wrong = labeled[novel[labeled]]
         if len(wrong):
             raise ValueError(
                 f'annotations: there are training boxes of {names[int(wrong[0])]!r}, a novel class '

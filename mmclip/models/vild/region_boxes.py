@@ -1,4 +1,4 @@
-"""Where the regions of a picture come from: a file of boxes, or a detector."""
+"""Where the regions of an image come from: a file of boxes, or a detector."""
 
 import hashlib
 import json
@@ -59,7 +59,7 @@ def _read_json(path: Path) -> dict:
             raise ValueError('two images have one id')
         stray = set(ids.tolist()) - set(images.tolist())
         if stray:
-            raise ValueError(f'annotations of pictures it does not list, e.g. {min(stray)}')
+            raise ValueError(f'annotations of images it does not list, e.g. {min(stray)}')
     return _of_rows(ids, images, boxes, scores)
 
 
@@ -115,10 +115,10 @@ class FileBoxes:
     Args:
         path: LVIS/COCO annotations or a list of COCO results (``.json``), or ``.npz`` /
             ``.safetensors`` with ``image_ids`` (n,), ``offsets`` (n + 1,), ``boxes`` (R, 4) xyxy in
-            the original pictures' pixels and, if there are, ``scores`` (R,).
-        limit: Most boxes per picture; the best scored stay.
+            the original images' pixels and, if there are, ``scores`` (R,).
+        limit: Most boxes per image; the best scored stay.
         min_size: Boxes with a side of at most so many pixels are left out.
-        allow_empty: Whether pictures that the file does not list count as pictures without boxes.
+        allow_empty: Whether images that the file does not list count as images without boxes.
 
     Raises:
         FileNotFoundError, ValueError: no such file; it is damaged or of another form.
@@ -165,27 +165,27 @@ class FileBoxes:
         return dict(kind=self.kind, hash=file_hash(self.path))
 
     def check_images(self, image_ids: list[int]) -> None:
-        """Raise if the file is of other pictures.
+        """Raise if the file is of other images.
 
         Raises:
-            ValueError: a picture is not in the file, unless such may be empty; no picture is.
+            ValueError: an image is not in the file, unless such may be empty; no image is.
         """
         lacking = [image for image in image_ids if image not in self._rows]
         if lacking and (not self.allow_empty or len(lacking) == len(image_ids)):
             raise ValueError(
-                f'boxes: {self.path} has no entry for {len(lacking)} of {len(image_ids)} pictures, '
-                f'e.g. image ids {lacking[:3]}; are these the boxes of other pictures? '
-                '(--allow-empty takes the missing ones as pictures without boxes)'
+                f'boxes: {self.path} has no entry for {len(lacking)} of {len(image_ids)} images, '
+                f'e.g. image ids {lacking[:3]}; are these the boxes of other images? '
+                '(--allow-empty takes the missing ones as images without boxes)'
             )
 
     def count(self, image_ids: list[int]) -> int:
-        """Number of boxes of these pictures, before ``min_size``."""
+        """Number of boxes of these images, before ``min_size``."""
         rows = [self._rows[image] for image in image_ids if image in self._rows]
         counts = np.diff(self._offsets)[rows] if rows else np.zeros(0, np.int64)
         return int(np.minimum(counts, self.limit).sum())
 
     def __call__(self, image_id: int) -> Boxes:
-        """(M, 4) boxes and (M,) scores of a picture, best first."""
+        """(M, 4) boxes and (M,) scores of an image, best first."""
         row = self._rows.get(image_id)
         start, end = (0, 0) if row is None else self._offsets[row : row + 2]
         return best_boxes(
@@ -199,7 +199,7 @@ class DetectorBoxes:
     Args:
         config: Of the detector, a file or the name of one of mmclip's; its test pipeline is used.
         checkpoint: Its weights.
-        limit: Most boxes per picture.
+        limit: Most boxes per image.
         min_size: Boxes with a side of at most so many pixels are left out.
         device: Where it runs.
         output: ``'rpn'``: what the region proposal network says (of a two-stage detector, or of
@@ -245,15 +245,15 @@ class DetectorBoxes:
         return dict(kind=self.kind, hash=self._hash[:16])
 
     def check_images(self, image_ids: list[int]) -> None:
-        """A detector takes any picture."""
+        """A detector takes any image."""
 
     def count(self, image_ids: list[int]) -> int:
-        """Most boxes that these pictures can have."""
+        """Most boxes that these images can have."""
         return len(image_ids) * self.limit
 
     @torch.no_grad()
     def detect(self, path: str | os.PathLike) -> Boxes:
-        """(M, 4) boxes in the original picture's pixels and (M,) scores, best first."""
+        """(M, 4) boxes in the original image's pixels and (M,) scores, best first."""
         data = self._pipeline(dict(img_path=str(path), img_id=0))
         data = self.model.data_preprocessor(pseudo_collate([data]), False)
         if self.kind == 'rpn':

@@ -9,7 +9,7 @@ from mmclip.registry import MODELS
 
 
 class CenterRoIAlign(RoIAlign):
-    """One bilinear sample at the centre of each bin, at box / stride without a half-pixel shift.
+    """One bilinear sample at the center of each bin, at box / stride without a half-pixel shift.
 
     MMCV's RoIAlign without that shift widens RoIs below one cell to one cell. With the shift it
     does not, so here the boxes are shifted back before.

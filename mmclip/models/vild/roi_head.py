@@ -84,7 +84,7 @@ class ViLDRoIHead(StandardRoIHead):
 
         Args:
             x: L maps (B, C, H_l, W_l).
-            rpn_results_list: Proposals of each picture.
+            rpn_results_list: Proposals of each image.
             batch_data_samples: With ``gt_instances`` and ``distill_instances``.
 
         Raises:

@@ -52,7 +52,7 @@ def ensemble_scores(
     p = p_text^(1 - s) * p_image^s with s the image's share of each class, where p_text is a softmax
     that knows the background and p_image one that does not.
 
-    Source: ViLD, equation 6 (2/3 for the branch that is favoured: the text's for base classes, the
+    Source: ViLD, equation 6 (2/3 for the branch that is favored: the text's for base classes, the
     image's for novel ones).
 
     Args:

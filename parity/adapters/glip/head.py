@@ -62,7 +62,7 @@ def exclusive(boxes: torch.Tensor) -> torch.Tensor:
 
 
 def truth(inputs: dict) -> list[InstanceData]:
-    """Objects of the pictures, each of which has a phrase of its own in the fixture's map."""
+    """Objects of the images, each of which has a phrase of its own in the fixture's map."""
     boxes, found, start = numbered(inputs, 'gt_boxes'), [], 0
     for one in boxes:
         labels = torch.arange(start, start + len(one))
@@ -95,7 +95,7 @@ def atss_targets(case: Case) -> dict:
 
 
 def _shares(targets: object, one: InstanceData, maps: torch.Tensor) -> torch.Tensor:
-    """The fixture's targets are still normalised; the loss makes them 0 or 1."""
+    """The fixture's targets are still normalized; the loss makes them 0 or 1."""
     rows = maps[one.labels][targets.objects.clamp(min=0)]
     return torch.where(targets.positive[:, None] & (rows > 0), rows, 1.0)
 

@@ -28,7 +28,7 @@ def crop_boxes(case: Case) -> dict:
     boxes = case.inputs['boxes_xyxy']
     wide = crops.scale_boxes(boxes, config['scale'])
     image = case.inputs['image_chw_rgb'].permute(1, 2, 0).numpy()
-    pixels = crops.normalise_crops(crops.region_crops(image, boxes, rule), rule)
+    pixels = crops.normalize_crops(crops.region_crops(image, boxes, rule), rule)
     return {
         'boxes_1p5x': wide,
         'int_boxes_1x': crops.integer_boxes(boxes).float(),
@@ -63,7 +63,7 @@ def text_embedding_ensemble(case: Case) -> dict:
     units = torch.nn.functional.normalize(prompts, dim=-1)
     return {
         'class_embedding': average_prompts(prompts),
-        # The classifier normalises anyway; the fixture shows what that last step undoes.
+        # The classifier normalizes anyway; the fixture shows what that last step undoes.
         'mean_without_final_norm': units.mean(dim=1),
     }
 

@@ -1,4 +1,4 @@
-"""Adapters of whole ViLD detectors: resized picture, backbone, post-processing, checkpoints."""
+"""Adapters of whole ViLD detectors: resized image, backbone, post-processing, checkpoints."""
 
 import torch
 import torch.nn.functional as F
@@ -36,15 +36,15 @@ BLOCKS[152] = (3, 8, 36, 3)
 def resize_jitter(case: Case) -> dict:
     config, image = case.config, case.inputs['image']
     mean, std = (torch.tensor(config[name]) for name in ('mean', 'std'))
-    normalised = (image.float() / 255 - mean) / std
-    out = {'normalised': normalised}
+    normalized = (image.float() / 255 - mean) / std
+    out = {'normalised': normalized}
     desired = config['desired_size']
     for name, info in case.inputs.items():
         if name.endswith('_image_info'):
             original, _, scale, offset = info
             scaled = tuple((original * scale).round().int().tolist())
             cut = tf_resize_crop(
-                normalised.numpy(), scaled, tuple(offset.int().tolist()), tuple(desired)
+                normalized.numpy(), scaled, tuple(offset.int().tolist()), tuple(desired)
             )
             cut = torch.from_numpy(cut)
             missing = [d - s for d, s in zip(desired, cut.shape[:2], strict=True)]
@@ -196,7 +196,7 @@ def checkpoint_detector(case: Case) -> list[Comparison]:
 def full_keys(case: Case) -> list[Comparison]:
     name = case.name.removeprefix('full_keys_')  # vild_r50, vild_ensemble_r152, ...
     cfg = model_config(f'{name}_lvis')
-    cfg.roi_head.bbox_head.classifier.classes = 'lvis_v1'  # as the data set would
+    cfg.roi_head.bbox_head.classifier.classes = 'lvis_v1'  # as the dataset would
     with torch.device('meta'):
         model = MODELS.build(cfg)
     return compare_keys(convert(case.key_state()), model)

@@ -144,7 +144,7 @@ def roi_targets(case: Case) -> dict:
 
 
 def targets_of_one(inputs: dict, config: dict, assigner: Any, coder: Any) -> dict:
-    """The official output of one picture from the host's assigner; padded truth is left out.
+    """The official output of one image from the host's assigner; padded truth is left out.
 
     Sub-sampling is left out too. The official code keeps the row of the best box also for
     background (0 where nothing overlaps), and counts its index as 0.

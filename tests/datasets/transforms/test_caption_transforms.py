@@ -52,28 +52,28 @@ def test_bad_input():
 
 
 def plain(**options) -> TimmAugment:
-    """Whole picture, no augmentation; half of them are mirrored."""
+    """Whole image, no augmentation; half of them are mirrored."""
     return TimmAugment(size=8, scale=(1, 1), auto_augment=None, re_prob=0, **options)
 
 
-def test_values_stay_those_of_the_picture():
+def test_values_stay_those_of_the_image():
     array = np.full((8, 8, 3), (200, 100, 3), np.uint8)
     results = plain()(dict(img=Image.fromarray(array)))
     assert results['img'].dtype == np.float32 and results['img_shape'] == (8, 8)
     np.testing.assert_allclose(results['img'], array, atol=1e-3)
 
 
-def test_erased_pixels_are_unit_noise_after_normalisation():
+def test_erased_pixels_are_unit_noise_after_normalization():
     torch.manual_seed(0)
     mean, std = (100.0, 110.0, 120.0), (50.0, 60.0, 70.0)
     transform = TimmAugment(
         size=64, scale=(1, 1), auto_augment=None, re_prob=1.0, mean=mean, std=std
     )
-    picture = Image.fromarray(np.full((64, 64, 3), (100, 110, 120), np.uint8))
+    image = Image.fromarray(np.full((64, 64, 3), (100, 110, 120), np.uint8))
     erased = []
     for _ in range(20):
-        normalised = (transform(dict(img=picture))['img'] - mean) / std
-        erased.append(normalised[np.abs(normalised) > 1e-3])
+        normalized = (transform(dict(img=image))['img'] - mean) / std
+        erased.append(normalized[np.abs(normalized) > 1e-3])
     erased = np.concatenate(erased)
     assert len(erased) > 1000
     assert abs(erased.mean()) < 0.05 and erased.std() == pytest.approx(1, abs=0.05)
@@ -96,7 +96,7 @@ def test_channels_reach_the_host_s_preprocessor_in_its_order():
     ],
 )
 def test_other_modes(mode, array):
-    picture = Image.fromarray(array)
-    assert picture.mode == mode
-    rgb = to_rgb(picture)
+    image = Image.fromarray(array)
+    assert image.mode == mode
+    rgb = to_rgb(image)
     assert rgb.mode == 'RGB' and np.asarray(rgb)[0, 0].tolist() == [130] * 3

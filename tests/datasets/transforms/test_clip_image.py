@@ -1,4 +1,4 @@
-"""CLIP's transform on pictures of every mode (the official numbers are in tests/parity)."""
+"""CLIP's transform on images of every mode (the official numbers are in tests/parity)."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 import torchvision.transforms as T
 from PIL import Image
 
-from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPicture, PackCLIPInputs
+from mmclip.datasets.transforms.clip_image import CLIPResizeCrop, LoadPILImage, PackCLIPInputs
 
 MODES = ('RGB', 'RGBA', 'L', 'LA', 'P', '1', 'CMYK')
 
@@ -19,19 +19,19 @@ def noise(mode: str, size: tuple[int, int]) -> Image.Image:
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('size', [(37, 53), (58, 31), (20, 20), (13, 17), (1, 300)])
 def test_as_torchvision(mode, size):
-    picture = noise(mode, size)
+    image = noise(mode, size)
     bicubic = T.InterpolationMode.BICUBIC
     official = T.Compose([T.Resize(20, bicubic), T.CenterCrop(20), lambda p: p.convert('RGB')])
-    out = CLIPResizeCrop(size=20)(dict(img=picture))
+    out = CLIPResizeCrop(size=20)(dict(img=image))
     assert out['img'].shape == (20, 20, 3) and out['img_shape'] == (20, 20)
-    assert (out['img'] == np.asarray(official(picture))).all()
+    assert (out['img'] == np.asarray(official(image))).all()
 
 
 def test_squash_keeps_the_borders():
-    picture = Image.new('RGB', (40, 10), 'white')
-    picture.paste('black', (0, 0, 10, 10))
-    cropped = CLIPResizeCrop(size=10)(dict(img=picture))['img']
-    squashed = CLIPResizeCrop(size=10, resize_mode='squash')(dict(img=picture))['img']
+    image = Image.new('RGB', (40, 10), 'white')
+    image.paste('black', (0, 0, 10, 10))
+    cropped = CLIPResizeCrop(size=10)(dict(img=image))['img']
+    squashed = CLIPResizeCrop(size=10, resize_mode='squash')(dict(img=image))['img']
     assert cropped.min() == 255 and squashed[:, 0].max() == 0
 
 
@@ -44,7 +44,7 @@ def test_rgb_arrays_are_taken():
 def test_files_keep_their_mode(mode, tmp_path):
     path = tmp_path / 'x.png'
     noise(mode, (9, 7)).save(path)
-    results = LoadPicture()(dict(img_path=str(path)))
+    results = LoadPILImage()(dict(img_path=str(path)))
     assert results['img'].mode == mode and results['ori_shape'] == (7, 9)
 
 
@@ -65,7 +65,7 @@ def test_mistakes(tmp_path):
         CLIPResizeCrop(size=4, resize_mode='longest')
     with pytest.raises(ValueError, match='float64'):
         CLIPResizeCrop(size=4)(dict(img=np.zeros((4, 4, 3))))
-    with pytest.raises(ValueError, match='LoadPicture'):
+    with pytest.raises(ValueError, match='LoadPILImage'):
         CLIPResizeCrop(size=4)(dict(img='x.png'))
     with pytest.raises(FileNotFoundError):
-        LoadPicture()(dict(img_path=str(tmp_path / 'gone.png')))
+        LoadPILImage()(dict(img_path=str(tmp_path / 'gone.png')))

@@ -125,7 +125,7 @@ def test_all_classes_in_order():
     assert results['gt_bboxes_labels'].tolist() == [3, 0]
     assert results['phrase_labels'] == list(range(6))
     assert words_of(results, 3) == ['dog']
-    without = build('DetToGrounding', all_classes=True)(dict(text=NAMES))  # a test picture
+    without = build('DetToGrounding', all_classes=True)(dict(text=NAMES))  # a test image
     assert without['phrase_labels'] == list(range(6)) and 'gt_bboxes_labels' not in without
 
 
@@ -219,7 +219,7 @@ def test_a_caption_without_phrases_or_words():
 
 
 class Pool:
-    """Captions of other pictures, in a circle."""
+    """Captions of other images, in a circle."""
 
     def __init__(self, *captions):
         self.captions = [c if isinstance(c, Caption) else Caption(c, ()) for c in captions]

@@ -10,7 +10,7 @@ from mmclip.datasets import ODVGDataset
 from mmclip.registry import TRANSFORMS
 
 CLIP = dict(type='mmclip.CLIPTokens')
-QUESTION = 'what colour is the star'
+QUESTION = 'what color is the star'
 
 
 def info(tmp_path, **more) -> dict:

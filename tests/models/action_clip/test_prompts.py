@@ -45,7 +45,7 @@ def test_every_head_takes_any_batch_and_an_empty_one(name):
     empty = torch.zeros(0, 4, 16, requires_grad=True)
     module(empty).sum().backward()
     assert module(empty).shape == (0, 16)
-    assert module(frames[:, :1]).shape == (3, 16)  # an example picture
+    assert module(frames[:, :1]).shape == (3, 16)  # an example image
 
 
 @pytest.mark.parametrize('name', ['ActionConv1D', 'ActionLSTM', 'ActionTransf', 'ActionTransfCls'])

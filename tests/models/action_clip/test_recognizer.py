@@ -137,10 +137,10 @@ def test_dropout_of_training_stays_out_of_a_test(make_model):
     torch.testing.assert_close(model.text_features(), words(model), atol=1e-5, rtol=1e-5)
 
 
-def test_pictures_as_arrays_can_be_given_twice_and_follow_the_image_tower(make_model):
+def test_images_as_arrays_can_be_given_twice_and_follow_the_image_tower(make_model):
     model = make_model(fix_text=True).eval()
-    pictures = dict(running=[np.full((16, 16, 3), 99, np.uint8)])
-    for examples in (pictures, dict(pictures), pictures, pictures):
+    images = dict(running=[np.full((16, 16, 3), 99, np.uint8)])
+    for examples in (images, dict(images), images, images):
         model.set_classes(NAMES, examples=examples)
     before = model.text_features()
     assert model.text_features() is model.text_features()
@@ -282,15 +282,15 @@ def test_bad_input(make_model, samples):
         model(torch.zeros(1, 4, 3, 16, 16), mode='train')
 
 
-def test_mini_clip_fills_both_towers_and_pictures_stand_for_words():
+def test_mini_clip_fills_both_towers_and_images_stand_for_words():
     model = MODELS.build(
         dict(
             type='mmclip.ActionCLIPRecognizer', model='mini_clip', pretrained='mini_clip',
             num_frames=2, classes=['a', 'b'],
         )
     ).eval()  # fmt: skip
-    picture = Image.new('RGB', (60, 48), (255, 0, 0))
-    model.set_classes(['red', 'blue'], prompts=['{}', 'a {}'], examples=dict(red=[picture]))
+    image = Image.new('RGB', (60, 48), (255, 0, 0))
+    model.set_classes(['red', 'blue'], prompts=['{}', 'a {}'], examples=dict(red=[image]))
     model.fill()
     clip = build_clip('mini_clip', 'mini_clip').eval()
     torch.testing.assert_close(model.logit_scale.detach(), clip.logit_scale.detach().reshape(()))
@@ -301,7 +301,7 @@ def test_mini_clip_fills_both_towers_and_pictures_stand_for_words():
         expected = F.normalize(clip.encode_image(frames[0]).mean(0), dim=0)
         torch.testing.assert_close(model(frames)[0, 0], expected)
     features = model.text_features()
-    torch.testing.assert_close(features[0, 0], features[1, 0])  # the picture, in every template
+    torch.testing.assert_close(features[0, 0], features[1, 0])  # the image, in every template
     assert (features[0, 1] - features[1, 1]).abs().max() > 1e-3
 
 

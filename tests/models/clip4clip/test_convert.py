@@ -78,11 +78,11 @@ def test_mmactions_port_gives_the_same_features(make_model, tiny_clip, monkeypat
     package.load = lambda name, device: (build_clip(tiny_clip), None)
     monkeypatch.setitem(sys.modules, 'clip', package)
     settings = dict(type='mmaction.SimpleMeanAdapter')
-    head = dict(type='mmclip.MeanPHead', normalise_frames=False)
+    head = dict(type='mmclip.MeanPHead', normalize_frames=False)
     if adapter == 'transformer':
         settings = dict(type='mmaction.TransformerAdapter', num_segs=4, transformer_width=16)
         settings |= dict(transformer_heads=2, transformer_layers=1)
-        head = dict(type='mmclip.SeqTransfHead', normalise_frames=False, norm_eps=1e-5)
+        head = dict(type='mmclip.SeqTransfHead', normalize_frames=False, norm_eps=1e-5)
         head |= dict(max_frames=4, layers=1, heads=2)
     port = CLIPSimilarity(
         clip_arch='tiny',

@@ -18,11 +18,11 @@ def test_mean_of_directions_by_hand():
     torch.testing.assert_close(masked_mean(frames, mask), expected)
     # MMAction2's port: lengths count.
     expected = torch.tensor([[3 / math.sqrt(10), 1 / math.sqrt(10)]])
-    torch.testing.assert_close(masked_mean(frames, mask, normalise_frames=False), expected)
+    torch.testing.assert_close(masked_mean(frames, mask, normalize_frames=False), expected)
 
 
 @pytest.mark.parametrize('name', ALL)
-def test_padding_and_neighbours_change_nothing(make_head, mask_of, name):
+def test_padding_and_neighbors_change_nothing(make_head, mask_of, name):
     head = make_head(name)
     frames, texts, mask = torch.randn(4, 6, 16), torch.randn(3, 16), mask_of([6, 3, 1, 4])
     other = torch.where(mask[..., None], frames, 100 * torch.randn(4, 6, 16))
@@ -113,9 +113,9 @@ def test_3d_patches_start_as_one_frame_or_as_the_mean_of_three():
     conv = torch.nn.Conv2d(3, 5, 4, stride=4, bias=False)
     video = torch.randn(2, 3, 6, 8, 8)
     flat = conv(video.transpose(1, 2).flatten(0, 1)).unflatten(0, (2, 6)).transpose(1, 2)
-    centre = Patch3D(width=5, patch=4)
-    centre.start_from(conv)
-    torch.testing.assert_close(centre(video), flat)
+    center = Patch3D(width=5, patch=4)
+    center.start_from(conv)
+    torch.testing.assert_close(center(video), flat)
     average = Patch3D(width=5, patch=4, init='average')
     average.start_from(conv)
     nothing = torch.zeros_like(flat[:, :, :1])

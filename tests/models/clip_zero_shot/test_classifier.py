@@ -64,13 +64,13 @@ def test_logits_are_a_hundred_cosines(weights):
     images, _ = batch()
     encoder = CLIPTextEncoder(model=TINY, pretrained=weights)
     with torch.no_grad():
-        pictures = F.normalize(encoder.clip.encode_image(images), dim=1)
-    expected = 100 * pictures @ encoder.encode_names(NAMES, 'imagenet_7').T
+        features = F.normalize(encoder.clip.encode_image(images), dim=1)
+    expected = 100 * features @ encoder.encode_names(NAMES, 'imagenet_7').T
     torch.testing.assert_close(model(images), expected, atol=1e-4, rtol=1e-5)
 
 
 def test_weights_and_embeddings_are_there_without_a_checkpoint(weights):
-    """As under a test tool that loads none; nothing is read before the first picture."""
+    """As under a test tool that loads none; nothing is read before the first image."""
     model = zero_shot(weights)
     assert not model.backbone.is_filled and not model.head.is_filled
     model(batch()[0])
@@ -164,12 +164,12 @@ def test_mistakes(weights):
         )
 
 
-def test_normalisation_of_uint8_pictures():
+def test_normalization_of_uint8_images():
     settings = clip_data_preprocessor('ViT-B-16-SigLIP', 'webli')
     assert settings['mean'] == [127.5] * 3 and settings['std'] == [127.5] * 3
-    normalise = MODELS.build(clip_data_preprocessor())
-    picture = torch.tensor([0, 128, 255], dtype=torch.uint8)[:, None, None].expand(3, 4, 4)
-    out = normalise(dict(inputs=[picture]))['inputs']
+    normalize = MODELS.build(clip_data_preprocessor())
+    image = torch.tensor([0, 128, 255], dtype=torch.uint8)[:, None, None].expand(3, 4, 4)
+    out = normalize(dict(inputs=[image]))['inputs']
     expected = [(0 - 0.48145466) / 0.26862954, (128 / 255 - 0.4578275) / 0.26130258]
     expected.append((1 - 0.40821073) / 0.27577711)
     torch.testing.assert_close(out[0, :, 0, 0], torch.tensor(expected))

@@ -69,13 +69,13 @@ def test_no_text_has_no_feature(model):
     features.sum().backward()
 
 
-def test_loss_is_that_of_the_normalised_features_and_reaches_both_towers(model):
-    pictures = torch.randn(4, 3, 32, 32)
-    losses = model(pictures, samples(TEXTS), mode='loss')
-    images, texts = model(pictures, samples(TEXTS), mode='tensor')
-    for features in (images, texts):
+def test_loss_is_that_of_the_normalized_features_and_reaches_both_towers(model):
+    images = torch.randn(4, 3, 32, 32)
+    losses = model(images, samples(TEXTS), mode='loss')
+    image_features, texts = model(images, samples(TEXTS), mode='tensor')
+    for features in (image_features, texts):
         torch.testing.assert_close(features.norm(dim=-1), torch.ones(4))
-    expected = contrastive_loss(images, texts, torch.tensor(1 / 0.07))
+    expected = contrastive_loss(image_features, texts, torch.tensor(1 / 0.07))
     torch.testing.assert_close(losses['loss_contrastive'], expected)
     total, logged = model.parse_losses(losses)
     torch.testing.assert_close(total, expected)  # the scale is only logged
@@ -107,20 +107,20 @@ def test_half_precision_gives_the_loss_in_float32(model):
 
 
 def test_bad_input(model):
-    pictures = torch.randn(2, 3, 32, 32)
+    images = torch.randn(2, 3, 32, 32)
     with pytest.raises(ValueError, match="mode: 'predict'.*CLIPZeroShotClassifier"):
-        model(pictures, samples(TEXTS[:2]), mode='predict')
+        model(images, samples(TEXTS[:2]), mode='predict')
     with pytest.raises(ValueError, match='has no text'):
-        model(pictures, [BaseDataElement(), *samples(['a'])], mode='loss')
+        model(images, [BaseDataElement(), *samples(['a'])], mode='loss')
     with pytest.raises(ValueError, match='temperature: 0.001'):
         CLIPContrastive(model=TINY, temperature=0.001)
 
 
 def test_overfits_four_pairs(model):
-    pictures = torch.randn(4, 3, 32, 32)
+    images = torch.randn(4, 3, 32, 32)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(40):
-        loss = model(pictures, samples(TEXTS), mode='loss')['loss_contrastive']
+        loss = model(images, samples(TEXTS), mode='loss')['loss_contrastive']
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -98,7 +98,7 @@ def test_the_loss_may_look_at_the_middle_of_each_cell_only():
         make('FCNHead', loss_stride=0)
 
 
-def test_predict_gives_logits_at_the_size_of_the_picture():
+def test_predict_gives_logits_at_the_size_of_the_image():
     head = make('UPerHead')
     assert head.predict(maps(), [dict(img_shape=(31, 47))], None).shape == (1, 3, 31, 47)
     assert head.align_corners is False

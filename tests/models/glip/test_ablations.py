@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from toy_glip import build, picture, sample
+from toy_glip import build, image, sample
 
 from mmclip import config_path
 from mmclip.models.glip.film import coordinates
@@ -84,7 +84,7 @@ def trained(leaf):
     config = Config.fromfile(config_path(f'glip/glip_c_swin-t_o365_goldg_{leaf}.py'))
     head = {name: config.model.bbox_head.get(name) for name in ('alignment', 'contrast')}
     model = build(bbox_head=dict(type='mmclip.GLIPHead', channels=16, **head)).train()
-    losses = model.loss(picture(), [sample(['cat', 'red car'], [(4, 4, 36, 30)], [1])])
+    losses = model.loss(image(), [sample(['cat', 'red car'], [(4, 4, 36, 30)], [1])])
     sum(losses.values()).backward()
     silent = [n for n, p in model.named_parameters() if p.grad is None and 'backbone' not in n]
     return losses, silent, config.get('find_unused_parameters', False)

@@ -1,4 +1,4 @@
-"""Attention between pictures and words against its formula, in portions, and behind clamps."""
+"""Attention between images and words against its formula, in portions, and behind clamps."""
 
 import pytest
 import torch

@@ -65,8 +65,8 @@ def test_without_fusion_a_block_is_one_module():
 
 
 def test_merging_weights_are_permuted():
-    """mmdet unfolds patches channel by channel; the official code puts four pictures in a row."""
-    weight = torch.arange(8.0).view(1, 8)  # pictures (0,0), (1,0), (0,1), (1,1) of 2 channels
+    """mmdet unfolds patches channel by channel; the official code puts four images in a row."""
+    weight = torch.arange(8.0).view(1, 8)  # images (0,0), (1,0), (0,1), (1,1) of 2 channels
     name = 'backbone.body.layers.0.downsample.reduction.weight'
     (found,) = convert({name: weight}).values()
     assert found.tolist() == [[0, 4, 2, 6, 1, 5, 3, 7]]

@@ -46,7 +46,7 @@ def test_is_what_mmcv_computes_with_its_gradients(stride, more):
 def test_half_a_pixel_to_the_right_is_the_mean_of_two():
     x = torch.arange(12.0).view(1, 1, 3, 4)
     offsets = torch.zeros(1, 18, 3, 4)
-    offsets[:, 9] = 0.5  # x of the centre tap
+    offsets[:, 9] = 0.5  # x of the center tap
     weight = torch.zeros(1, 1, 3, 3)
     weight[..., 1, 1] = 1
     found = deform_conv(x, offsets, torch.ones(1, 9, 3, 4), weight, torch.zeros(1))

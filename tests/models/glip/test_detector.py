@@ -3,7 +3,7 @@
 import pytest
 import torch
 from mmengine.structures import InstanceData
-from toy_glip import SIDE, WORDS, build, config, picture, plain_sample, sample
+from toy_glip import SIDE, WORDS, build, config, image, plain_sample, sample
 
 from mmclip.models.glip.prompts import CaptionedVocabulary, trimmed
 from mmclip.registry import MODELS
@@ -17,7 +17,7 @@ def detect(model, names, **test_cfg):
     model.test_cfg.update(test_cfg)
     model.set_classes(names)
     with torch.no_grad():
-        (found,) = model.predict(picture(), [plain_sample()])
+        (found,) = model.predict(image(), [plain_sample()])
     return found.pred_instances
 
 
@@ -30,7 +30,7 @@ def same(a: InstanceData, b: InstanceData) -> None:
 @pytest.mark.parametrize('fused', [True, False])
 def test_losses_reach_every_parameter(fused):
     model = build(fused=fused).train()
-    losses = model.loss(picture(2), TWO)
+    losses = model.loss(image(2), TWO)
     assert set(losses) == {'loss_token', 'loss_bbox', 'loss_centerness'}
     assert all(torch.isfinite(value) and value > 0 for value in losses.values())
     sum(losses.values()).backward()
@@ -38,10 +38,10 @@ def test_losses_reach_every_parameter(fused):
     assert [n for n in silent if 'backbone' not in n] == []
 
 
-def test_pictures_without_objects_train_the_words_only():
+def test_images_without_objects_train_the_words_only():
     model = build().train()
     empty = sample(['cat', 'dog'], [], [])
-    losses = model.loss(picture(), [empty])
+    losses = model.loss(image(), [empty])
     assert losses['loss_bbox'] == 0 and losses['loss_centerness'] == 0 and losses['loss_token'] > 0
     sum(losses.values()).backward()
     assert model.bbox_head.alignment.bias0.grad.abs() > 0
@@ -52,35 +52,35 @@ def test_a_text_without_a_word_is_no_error():
     model = build().train()
     none = sample(['cat'], [], [])
     none.set_metainfo(dict(text='', phrase_spans=[], phrase_labels=[]))
-    losses = model.loss(picture(2), [none, TWO[0]])
+    losses = model.loss(image(2), [none, TWO[0]])
     assert all(torch.isfinite(value) for value in losses.values())
     with torch.no_grad():
-        found = model.eval().predict(picture(), [none])
+        found = model.eval().predict(image(), [none])
     assert len(found[0].pred_instances) == 0
 
 
-def test_too_many_empty_pictures_are_skipped_where_that_is_set():
+def test_too_many_empty_images_are_skipped_where_that_is_set():
     empty = sample(['cat', 'dog'], [], [])
     model = build(train_cfg=dict(max_empty_share=0.1)).train()
-    assert all(value == 0 for value in model.loss(picture(2), [TWO[0], empty]).values())
-    assert model.loss(picture(2), TWO)['loss_token'] > 0
+    assert all(value == 0 for value in model.loss(image(2), [TWO[0], empty]).values())
+    assert model.loss(image(2), TWO)['loss_token'] > 0
     model = build(train_cfg=dict(max_empty_share=0.5)).train()
-    assert model.loss(picture(2), [TWO[0], empty])['loss_token'] > 0
+    assert model.loss(image(2), [TWO[0], empty])['loss_token'] > 0
 
 
-def test_padding_by_a_neighbours_long_caption_changes_nothing():
+def test_padding_by_a_neighbors_long_caption_changes_nothing():
     model = build()
     long = sample(['cat', 'dog', 'red star', 'blue house', 'car', 'tree'], [], [])
     with torch.no_grad():
-        alone = model.predict(picture(), [TWO[1].clone()])[0].pred_instances
-        beside = model.predict(picture().expand(2, -1, -1, -1), [TWO[1].clone(), long])
+        alone = model.predict(image(), [TWO[1].clone()])[0].pred_instances
+        beside = model.predict(image().expand(2, -1, -1, -1), [TWO[1].clone(), long])
     same(alone, beside[0].pred_instances)
 
 
 def test_labels_of_a_caption_are_classes_or_numbers_of_phrases():
     model = build()
     with torch.no_grad():
-        det, free = model.predict(picture(2), [TWO[0].clone(), TWO[1].clone()])
+        det, free = model.predict(image(2), [TWO[0].clone(), TWO[1].clone()])
     assert set(det.pred_instances.labels.tolist()) <= {10, 11, 12}
     assert set(free.pred_instances.labels.tolist()) <= {0, 1}
     names = dict(
@@ -96,14 +96,14 @@ def test_boxes_are_the_hosts_and_are_scaled_back():
     half = plain_sample()
     half.set_metainfo(dict(scale_factor=(0.5, 0.25)))
     with torch.no_grad():
-        here = model.predict(picture(), [plain_sample()], rescale=False)[0].pred_instances.bboxes
-        there = model.predict(picture(), [half])[0].pred_instances.bboxes
+        here = model.predict(image(), [plain_sample()], rescale=False)[0].pred_instances.bboxes
+        there = model.predict(image(), [half])[0].pred_instances.bboxes
     last = torch.tensor([0.0, 0, 1, 1])
     torch.testing.assert_close(there, (here - last) * torch.tensor([2.0, 4, 2, 4]) + last)
     assert here.min() >= 0 and here.max() <= SIDE
     model.bbox_head.test_cfg['inclusive'] = True
     with torch.no_grad():
-        raw = model.predict(picture(), [plain_sample()], rescale=False)[0].pred_instances.bboxes
+        raw = model.predict(image(), [plain_sample()], rescale=False)[0].pred_instances.bboxes
     torch.testing.assert_close(raw, here - last)
 
 
@@ -137,12 +137,12 @@ def test_what_runs_once_runs_once(monkeypatch):
     detect(model, NAMES, chunk_size=2, chunks_per_pass=1)
     assert calls == dict(text_encoder=1, backbone=1, neck=1, fusion=4)
     with torch.no_grad():
-        model.predict(picture(), [plain_sample()])
+        model.predict(image(), [plain_sample()])
     assert calls == dict(text_encoder=1, backbone=2, neck=2, fusion=8)  # words are kept
     model.train()
     model.eval()
     with torch.no_grad():
-        model.predict(picture(), [plain_sample()])
+        model.predict(image(), [plain_sample()])
     assert calls['text_encoder'] == 2
 
 
@@ -151,7 +151,7 @@ def test_words_are_encoded_anew_when_weights_are_others():
     first = detect(model, NAMES)
     model.load_state_dict(build(seed=3).state_dict())
     with torch.no_grad():
-        (found,) = model.predict(picture(), [plain_sample()])
+        (found,) = model.predict(image(), [plain_sample()])
     assert first.scores.tolist() != found.pred_instances.scores.tolist()
     same(found.pred_instances, detect(build(seed=3), NAMES))
 
@@ -187,16 +187,16 @@ def test_a_caption_of_10000_words_is_cut():
     text = ' '.join(['the'] * 9999 + ['cat'])
     long = sample(['cat'], [(4, 4, 30, 30)], [0])
     long.set_metainfo(dict(text=text, phrase_spans=[[[0, 3]]]))
-    losses = model.train().loss(picture(), [long])
+    losses = model.train().loss(image(), [long])
     assert torch.isfinite(losses['loss_token'])
     batch, maps = model.read_samples([long])
     assert batch.ids.shape == (1, 32) and maps[0][0].nonzero().flatten().tolist() == [1]
 
 
-def test_phrases_without_boxes_and_boxes_outside_the_picture():
+def test_phrases_without_boxes_and_boxes_outside_the_image():
     model = build().train()
     odd = sample(['cat', 'dog'], [(-500, -500, -400, -400), (100, 100, 9000, 9000)], [1, 1])
-    losses = model.loss(picture(), [odd])
+    losses = model.loss(image(), [odd])
     assert all(torch.isfinite(value) for value in losses.values())
     sum(losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
@@ -209,7 +209,7 @@ def test_training_with_the_models_own_classes():
     own.gt_instances = InstanceData(
         bboxes=torch.tensor([[4.0, 4, 36, 30]]), labels=torch.tensor([1])
     )
-    losses = model.loss(picture(), [own])
+    losses = model.loss(image(), [own])
     worded = sample(['cat', 'dog'], [(4, 4, 36, 30)], [1])
     torch.manual_seed(0)
     first = build().train()
@@ -220,13 +220,13 @@ def test_training_with_the_models_own_classes():
                 setattr(module, part, 0.0)
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-    a, b = first.loss(picture(), [own]), first.loss(picture(), [worded])
+    a, b = first.loss(image(), [own]), first.loss(image(), [worded])
     assert {n: float(v) for n, v in a.items()} == pytest.approx({n: float(v) for n, v in b.items()})
     assert losses['loss_token'] > 0
     model.set_classes(NAMES)
     model.vocabulary.chunk_size = 2
     with pytest.raises(ValueError, match='mmclip.DetToGrounding'):
-        model.loss(picture(), [own])
+        model.loss(image(), [own])
 
 
 def test_prompts_put_words_around_names():
@@ -250,7 +250,7 @@ def test_prompts_put_words_around_names():
         (lambda m: m.set_classes(['cat'], prompts={'dog': {}}), "'dog'"),
         (lambda m: m.set_classes(['cat'], prompts=[dict(sufix='!')]), "'cat': .'sufix'. unknown"),
         (lambda m: m.set_classes(['cat'], examples={'cat': 'cat.png'}), 'examples'),
-        (lambda m: m.predict(picture(), [plain_sample()]), 'set_classes'),
+        (lambda m: m.predict(image(), [plain_sample()]), 'set_classes'),
         (lambda m: build(tuning='lora'), 'full, linear, prompt_v1, prompt_v2'),
         (lambda m: build(tuning='prompt_v2', prompt_rows=3), '32 tokens'),
         (lambda m: build(test_cfg=dict(nms=dict(iou_threshold=0.7))), 'test_cfg: .*nms_iou'),
@@ -279,7 +279,7 @@ def test_tuning_trains_only_its_part(tuning, starts):
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout):
             assert module.training == name.startswith(starts), name
-    losses = model.loss(picture(2), TWO)
+    losses = model.loss(image(2), TWO)
     sum(losses.values()).backward()
     learnt = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert learnt and all(name.startswith(starts) for name in learnt)
@@ -313,6 +313,6 @@ def test_raw_outputs():
     model = build()
     model.set_classes(['cat', 'dog'])
     with torch.no_grad():
-        deltas, centerness, logits = model(picture(), mode='tensor')
+        deltas, centerness, logits = model(image(), mode='tensor')
     assert deltas.shape == (1, 86, 4) and centerness.shape == (1, 86) and logits.shape[1] == 86
     assert len(WORDS) > 5

@@ -41,7 +41,7 @@ def build(ranges):
     return MODELS.build(model)
 
 
-def test_a_scale_answers_for_its_sizes_in_pixels_of_the_resized_picture():
+def test_a_scale_answers_for_its_sizes_in_pixels_of_the_resized_image():
     small, large = [10, 10, 20, 20], [50, 10, 90, 50]  # 10 and 40 pixels of the original
     views = [view([small, large], [0.9, 0.5], scale=2.0), view([small, large], [0.3, 0.8])]
     merged = build([(0, 50), (15, 1e4)]).merge_preds([views])[0].pred_instances

@@ -51,7 +51,7 @@ def test_positions_are_rows_of_levels_and_come_back():
 
 
 @pytest.mark.parametrize('fusion', [{}, dict(separate=True, num_levels=3), dict(kind='MHA-S')])
-def test_words_change_the_picture_but_padding_does_not(fusion):
+def test_words_change_the_image_but_padding_does_not(fusion):
     tower = neck(fusion=dict(embed_dim=16, num_heads=2, dropout=0.0) | fusion).eval()
     first, words = tower(maps(), text())
     assert [level.shape for level in first] == [level.shape for level in maps()]
@@ -63,7 +63,7 @@ def test_words_change_the_picture_but_padding_does_not(fusion):
         torch.testing.assert_close(a, b)
     other['hidden'][1, 0] = 5.0
     assert not torch.allclose(first[0][1], tower(maps(), other)[0][0][1], atol=1e-3)
-    assert torch.equal(first[0][0], tower(maps(), other)[0][0][0])  # another picture's words
+    assert torch.equal(first[0][0], tower(maps(), other)[0][0][0])  # another image's words
 
 
 def test_without_fusion_words_do_not_matter():
@@ -158,7 +158,7 @@ def test_dyrelu_in_numbers():
     assert torch.equal(act(x), torch.tensor([0.0, 6.0]).view(1, 1, 1, 2).expand(1, 4, 1, 2))
 
 
-def test_one_level_needs_no_neighbours():
+def test_one_level_needs_no_neighbors():
     block = DyConv(channels=8, norm_groups=2).eval()
     (out,) = block(maps()[:1])
     assert out.shape == (2, 8, 6, 5)

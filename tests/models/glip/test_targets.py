@@ -32,12 +32,12 @@ def test_overlaps_count_the_last_pixel():
 def test_centerness_in_numbers():
     anchors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10]])
     boxes = torch.tensor([[0.0, 0, 10, 10], [4, 0, 10, 10], [7, 0, 10, 10]])
-    # Centres are at 5; l, r = 1, 5 in the second; the third box does not hold the centre.
+    # Centers are at 5; l, r = 1, 5 in the second; the third box does not hold the center.
     found = centerness_targets(anchors, boxes)
     assert found.tolist() == [1.0, pytest.approx(math.sqrt(0.2)), 0.0]
 
 
-def test_targets_of_a_picture():
+def test_targets_of_a_image():
     level = torch.tensor([[0.0, 0, 7, 7], [8, 0, 15, 7], [0, 8, 7, 15], [8, 8, 15, 15]])
     box = torch.tensor([[0.0, 0, 7, 7]])
     found = anchor_targets(TASK_UTILS.build(ASSIGNER), [level], box)

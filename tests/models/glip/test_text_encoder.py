@@ -114,7 +114,7 @@ def test_clip_weights_are_read_when_asked_and_positions_resized():
 def test_resizing_positions():
     positions = torch.arange(8.0).reshape(4, 2)
     assert torch.equal(resize_positions(positions, 4), positions)
-    # Half-pixel centres: 0, 0.25, 0.75 ... between the rows, the ends repeat.
+    # Half-pixel centers: 0, 0.25, 0.75 ... between the rows, the ends repeat.
     column = torch.tensor([0, 0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6])
     assert torch.allclose(resize_positions(positions, 8)[:, 0], column)
 

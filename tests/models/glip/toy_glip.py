@@ -75,12 +75,12 @@ def build(seed: int = 0, **settings) -> GLIPDetector:
     return model
 
 
-def picture(count: int = 1, seed: int = 1) -> torch.Tensor:
+def image(count: int = 1, seed: int = 1) -> torch.Tensor:
     return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
 
 
 def plain_sample() -> DetDataSample:
-    """A picture without a text of its own."""
+    """An image without a text of its own."""
     return DetDataSample(metainfo=dict(img_shape=(SIDE, SIDE), scale_factor=(1.0, 1.0)))
 
 

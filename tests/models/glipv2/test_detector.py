@@ -55,12 +55,12 @@ def test_every_loss_reaches_every_part_that_it_should(build, batch, source, text
     assert not any(name.startswith('bbox_head') for name in reached)
 
 
-def test_labels_of_detection_reach_other_pictures_by_name(build):
-    # 'dog' is class 1 of one data set and class 0 of the other.
+def test_labels_of_detection_reach_other_images_by_name(build):
+    # 'dog' is class 1 of one dataset and class 0 of the other.
     names = ['cat', 'dog'], ['dog', 'tree']
     boxes = [(4, 4, 36, 30)], [(20, 20, 60, 60)]
     samples = [sample(names[0], boxes[0], [1]), sample(names[1], boxes[1], [0])]
-    pictures = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64)
     found = {}
     model = build(**INTER)
     rows = model.inter_image_loss.rows
@@ -69,7 +69,7 @@ def test_labels_of_detection_reach_other_pictures_by_name(build):
     for by_name, expected in ((True, [3, 6]), (False, [3, 8])):
         model.inter_image_loss.by_name = by_name
         found.clear()
-        model.loss(pictures, samples)
+        model.loss(images, samples)
         (_, targets), _ = found['rows']
         assert targets[0].nonzero()[:, 0].tolist() == expected
 
@@ -87,18 +87,18 @@ def test_hidden_words_are_hidden_from_detection_too(build, batch):
     assert model.mlm_head.decoder.out_features == count_words(model.text_encoder) == 14
 
 
-def test_pictures_without_objects_or_masks(build, batch):
-    pictures, samples = batch
+def test_images_without_objects_or_masks(build, batch):
+    images, samples = batch
     empty = sample(['cat', 'dog'], [], [])
     model = build(head=MASKS, **INTER, **MLM)
-    losses = model.loss(pictures, [empty, empty])
+    losses = model.loss(images, [empty, empty])
     assert losses['loss_inter_image'] == 0 and losses['loss_mask'] == 0
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in model.inter_image_loss.parameters())
     assert all(p.grad is not None for p in model.bbox_head.mask_head.parameters())
     bare = [sample(['cat'], [(4, 4, 36, 30)], [0]), samples[1]]
-    assert model.loss(pictures, bare)['loss_mask'] > 0
-    assert model.loss(pictures, [bare[0], bare[0]])['loss_mask'] == 0
+    assert model.loss(images, bare)['loss_mask'] > 0
+    assert model.loss(images, [bare[0], bare[0]])['loss_mask'] == 0
 
 
 def test_masks_are_learnt_from_the_phrase_of_each_box(build, batch):
@@ -116,7 +116,7 @@ def test_masks_are_learnt_from_the_phrase_of_each_box(build, batch):
     assert losses[-1] < 0.35 < 0.6 < losses[0]
 
 
-def test_detections_have_masks_of_the_pictures_size(build, batch):
+def test_detections_have_masks_of_the_images_size(build, batch):
     model = build(head=MASKS)
     model.eval()
     with torch.no_grad():
@@ -138,7 +138,7 @@ def test_masks_of_a_vocabulary_in_several_captions_are_those_of_one(build, batch
     """With one class per caption, the mask of a detection is what its own caption gives."""
     model = build(head=MASKS)
     model.eval()
-    pictures, _ = batch
+    images, _ = batch
     plain = [sample(['cat'], [], []) for _ in range(2)]
     for one in plain:
         for name in ('text', 'phrase_spans', 'phrase_labels', 'text_type', 'maskable_spans'):
@@ -148,9 +148,9 @@ def test_masks_of_a_vocabulary_in_several_captions_are_those_of_one(build, batch
     model.test_cfg['max_total'] = -1
     model.set_classes(['cat', 'red car'])
     with torch.no_grad():
-        together = model.predict(pictures, plain)[1].pred_instances
+        together = model.predict(images, plain)[1].pred_instances
         model.set_classes(['red car'])
-        alone = model.predict(pictures, plain)[1].pred_instances
+        alone = model.predict(images, plain)[1].pred_instances
     own = together[together.labels == 1]
     torch.testing.assert_close(own.bboxes, alone.bboxes)
     assert torch.equal(own.masks, alone.masks)
@@ -160,7 +160,7 @@ def test_masks_of_a_vocabulary_in_several_captions_are_those_of_one(build, batch
 def test_only_detections_that_may_stay_get_masks(build, batch):
     model = build(head=MASKS)
     model.eval()
-    pictures, samples = batch
+    images, samples = batch
     plain = [type(samples[0])(metainfo=dict(samples[0].metainfo)) for _ in range(2)]
     for one in plain:
         for name in ('text', 'phrase_spans'):
@@ -175,11 +175,11 @@ def test_only_detections_that_may_stay_get_masks(build, batch):
 
     @torch.no_grad()
     def detect() -> list[tuple]:
-        found = [one.pred_instances for one in model.predict(pictures, plain)]
+        found = [one.pred_instances for one in model.predict(images, plain)]
         return [(one.bboxes, one.scores, one.labels, one.masks) for one in found]
 
     pruned = detect()
-    assert counts == [5, 5]  # per picture, of 4 captions with 5 detections each
+    assert counts == [5, 5]  # per image, of 4 captions with 5 detections each
     model.bbox_head._that_may_stay = lambda results, metas: results
     for ours, every in zip(pruned, detect(), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, every, strict=True))
@@ -217,12 +217,12 @@ def test_words_in_the_backbone(build, batch):
     unused = {name for name, p in model.named_parameters() if p.grad is None}
     assert not unused
     model.eval()
-    pictures, samples = batch
+    images, samples = batch
     with torch.no_grad():
-        before = model.predict(pictures, samples)[0].pred_instances
+        before = model.predict(images, samples)[0].pred_instances
         # Another caption changes what the backbone sees.
         other = sample(['tree', 'a star'], [], [])
-        after = model.predict(pictures, [other, other])[0].pred_instances
+        after = model.predict(images, [other, other])[0].pred_instances
     assert (before.bboxes - after.bboxes).abs().max() > 1e-4
     state = model.state_dict()
     assert not any(name.startswith('fusion._owned') for name in state)
@@ -232,7 +232,7 @@ def test_words_in_the_backbone(build, batch):
 def test_words_in_the_backbone_and_several_captions(build, batch):
     model = build(**LATE)
     model.eval()
-    pictures, samples = batch
+    images, samples = batch
     calls = []
     model.backbone.patch_embed.register_forward_hook(lambda *_: calls.append(1))
     model.test_cfg['chunk_size'] = 1
@@ -242,7 +242,7 @@ def test_words_in_the_backbone_and_several_captions(build, batch):
         for name in ('text', 'phrase_spans'):
             delattr(one, name)
     with torch.no_grad():
-        results = model.predict(pictures, plain)
+        results = model.predict(images, plain)
     assert len(calls) == 1 and all(len(r.pred_instances) for r in results)
 
 

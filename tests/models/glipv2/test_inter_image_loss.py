@@ -1,4 +1,4 @@
-"""The loss across pictures: by hand, its targets, its regions, and two processes as one."""
+"""The loss across images: by hand, its targets, its regions, and two processes as one."""
 
 import math
 import subprocess
@@ -44,8 +44,8 @@ def plain(**settings) -> InterImageRegionWordLoss:
     return loss
 
 
-def two_pictures(labels=((7,), (7,))) -> tuple:
-    """One region (1, 0) in each picture; texts of two words, (1, 0) which it means, and (0, 1)."""
+def two_images(labels=((7,), (7,))) -> tuple:
+    """One region (1, 0) in each image; texts of two words, (1, 0) which it means, and (0, 1)."""
     words = torch.eye(2).expand(2, 2, 2).contiguous()
     maps = [torch.tensor([[True, False]])] * 2
     return (
@@ -65,31 +65,31 @@ def test_by_hand():
     to_words = 2 * -math.log(e / (2 * e + 2))
     # A word's logits over the two regions are equal; two of the four words have right answers.
     to_regions = 2 * math.log(2)
-    loss = plain()(*two_pictures())
+    loss = plain()(*two_images())
     assert loss.item() == pytest.approx((to_words + to_regions) / 2)
-    halved = plain(loss_weight=0.5)(*two_pictures(), avg_factor=4.0)
+    halved = plain(loss_weight=0.5)(*two_images(), avg_factor=4.0)
     assert halved.item() == pytest.approx(loss.item() / 8)
 
 
-def test_without_propagation_words_of_other_pictures_are_wrong():
+def test_without_propagation_words_of_other_images_are_wrong():
     loss = plain(propagate=False)
-    (_, to_words), (_, to_regions) = loss.rows(*two_pictures())
+    (_, to_words), (_, to_regions) = loss.rows(*two_images())
     own = torch.tensor([[True, False, False, False], [False, False, True, False]])
     torch.testing.assert_close(to_words, own)
     torch.testing.assert_close(to_regions, own.T)
-    (_, spread), _ = plain().rows(*two_pictures())
+    (_, spread), _ = plain().rows(*two_images())
     assert spread.sum() == 4
 
 
 def test_free_text_neither_gives_nor_gets_positives():
-    (_, targets), _ = plain().rows(*two_pictures(labels=((7,), (-1,))))
-    assert targets.sum() == 2  # within the pictures only
-    (_, targets), _ = plain().rows(*two_pictures(labels=((-1,), (-1,))))
+    (_, targets), _ = plain().rows(*two_images(labels=((7,), (-1,))))
+    assert targets.sum() == 2  # within the images only
+    (_, targets), _ = plain().rows(*two_images(labels=((-1,), (-1,))))
     assert targets.sum() == 2
 
 
-def test_the_own_picture_goes_by_its_spans_not_by_labels():
-    # Both words of picture 0 carry label 7, the box means the second only.
+def test_the_own_image_goes_by_its_spans_not_by_labels():
+    # Both words of image 0 carry label 7, the box means the second only.
     own = torch.zeros(2, 1, 2, dtype=torch.bool)
     own[0, 0, 1] = own[1, 0, 0] = True
     labels = torch.tensor([[7], [7]]), torch.tensor([[7, 7], [7, -1]])
@@ -134,7 +134,7 @@ def test_the_first_box_takes_part_unless_compat():
     assert negative_regions(matched, 0).tolist() == []
 
 
-def test_at_most_so_many_regions_and_as_many_in_each_picture():
+def test_at_most_so_many_regions_and_as_many_in_each_image():
     matched = [torch.zeros(300, dtype=torch.long), torch.full((300,), -1)]
     matched[1][5] = 0
     chosen = build(max_regions=7, pad='negative').choose(matched)
@@ -146,7 +146,7 @@ def test_at_most_so_many_regions_and_as_many_in_each_picture():
 
 
 def test_negative_pads_are_negatives_of_words():
-    features, _, *rest = two_pictures()
+    features, _, *rest = two_images()
     matched = [torch.tensor([0, 0, -1]), torch.tensor([0, -1, -1])]
     maps = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]])
     zero, negative = plain(), plain(pad='negative')
@@ -188,9 +188,9 @@ def test_a_batch_without_boxes_gives_zero_and_gradients():
 
 
 def test_half_precision_is_computed_in_float32():
-    exact = plain()(*two_pictures())
+    exact = plain()(*two_images())
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        total = plain()(*two_pictures())
+        total = plain()(*two_images())
     assert total.dtype == torch.float32
     torch.testing.assert_close(total, exact)
 
@@ -220,12 +220,12 @@ def test_is_built_by_name():
 # -- two processes ---------------------------------------------------------------------------------
 
 
-def batch_of(pictures: range) -> tuple:
-    """Pictures with unequal numbers of boxes and words; each has one content everywhere."""
+def batch_of(images: range) -> tuple:
+    """Images with unequal numbers of boxes and words; each has one content everywhere."""
     boxes, tokens = [3, 0, 1, 2], [4, 6, 3, 5]
-    width = max(tokens[i] for i in pictures)
+    width = max(tokens[i] for i in images)
     matched, maps, labels, rows, words, mask, word_labels = ([] for _ in range(7))
-    for i in pictures:
+    for i in images:
         generator = torch.Generator().manual_seed(i)
         numbers = torch.arange(8) - 3
         matched.append(torch.where(numbers < boxes[i], numbers.clamp(min=-1), -1))
@@ -259,7 +259,7 @@ class OnLocations(torch.nn.Module):
         return self.loss(location_features(maps, chosen), chosen, *rest, avg_factor=positives)
 
 
-# Six locations have a box, three per process; the processes have three pictures and one.
+# Six locations have a box, three per process; the processes have three images and one.
 SHARES = [range(3), range(3, 4)]
 
 

@@ -1,4 +1,4 @@
-"""Masks of boxes as masks of pictures, in both conventions."""
+"""Masks of boxes as masks of images, in both conventions."""
 
 import torch
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask

@@ -25,12 +25,12 @@ def text(tokens: int = 5) -> dict:
     return dict(hidden=torch.randn(2, tokens, 10, generator=generator), mask=mask, other='kept')
 
 
-PICTURES = torch.randn(2, 3, 70, 90, generator=torch.Generator().manual_seed(2))
+IMAGES = torch.randn(2, 3, 70, 90, generator=torch.Generator().manual_seed(2))
 
 
-def run(model: torch.nn.Module, pictures: torch.Tensor, words: dict) -> tuple[list, dict]:
+def run(model: torch.nn.Module, images: torch.Tensor, words: dict) -> tuple[list, dict]:
     """All maps, and the text."""
-    *maps, x = model(pictures)
+    *maps, x = model(images)
     last, words = model.read_words(x, words)
     return [*maps, last], words
 
@@ -40,24 +40,24 @@ def difference(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @torch.no_grad()
-def test_words_reach_the_last_stage_and_the_picture_reaches_words():
+def test_words_reach_the_last_stage_and_the_image_reaches_words():
     model, words = build(), text()
-    maps, answer = run(model, PICTURES, words)
+    maps, answer = run(model, IMAGES, words)
     assert [tuple(m.shape[1:]) for m in maps] == [(8, 18, 23), (16, 9, 12), (32, 5, 6), (64, 3, 3)]
     assert answer['other'] == 'kept' and answer['hidden'].shape == (2, 5, 10)
     changed = dict(words, hidden=words['hidden'].clone())
     changed['hidden'][0, 1] = words['hidden'][0, 2]
-    other_maps, other = run(model, PICTURES, changed)
+    other_maps, other = run(model, IMAGES, changed)
     assert [difference(a[0], b[0]) > 1e-6 for a, b in zip(maps, other_maps, strict=True)] == [
         False,
         False,
         False,
         True,
     ]
-    assert difference(maps[3][1], other_maps[3][1]) == 0  # the other picture has other words
-    pictures = PICTURES.clone()
-    pictures[0] = PICTURES[1]
-    _, seen = run(model, pictures, words)
+    assert difference(maps[3][1], other_maps[3][1]) == 0  # the other image has other words
+    images = IMAGES.clone()
+    images[0] = IMAGES[1]
+    _, seen = run(model, images, words)
     assert difference(answer['hidden'][0], seen['hidden'][0]) > 1e-6
     assert difference(answer['hidden'][1], seen['hidden'][1]) == 0
 
@@ -65,15 +65,15 @@ def test_words_reach_the_last_stage_and_the_picture_reaches_words():
 @torch.no_grad()
 def test_padding_is_not_looked_at():
     model, words = build(), text()
-    maps, answer = run(model, PICTURES, words)
+    maps, answer = run(model, IMAGES, words)
     changed = dict(words, hidden=words['hidden'].clone())
     changed['hidden'][1, 3:] = 7 * torch.randn(2, 10)
-    other_maps, other = run(model, PICTURES, changed)
+    other_maps, other = run(model, IMAGES, changed)
     assert difference(maps[3], other_maps[3]) == 0
     assert difference(answer['hidden'][1, :3], other['hidden'][1, :3]) == 0
     # Fewer padded columns are the same text.
     short = {k: v[1:, :3] for k, v in words.items() if k != 'other'}
-    torch.testing.assert_close(run(model, PICTURES[1:], short)[0][3], maps[3][1:])
+    torch.testing.assert_close(run(model, IMAGES[1:], short)[0][3], maps[3][1:])
 
 
 @torch.no_grad()
@@ -87,7 +87,7 @@ def test_without_influence_of_words_it_is_the_host_swin():
     # Words that nobody looks at: their logits are minus infinity.
     for block in model.stages[-1].blocks:
         block.attn.w_msa.image_text_bias[0] = float('-inf')
-    for ours, theirs in zip(run(model, PICTURES, text())[0], host(PICTURES), strict=True):
+    for ours, theirs in zip(run(model, IMAGES, text())[0], host(IMAGES), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
@@ -104,7 +104,7 @@ def test_trains_with_checkpointing():
     for with_cp in (False, True):
         model = build(with_cp=with_cp, drop_path_rate=0.0)
         model.train()
-        maps, answer = run(model, PICTURES, text())
+        maps, answer = run(model, IMAGES, text())
         (maps[3].square().sum() + answer['hidden'].square().sum()).backward()
         grads.append({name: p.grad for name, p in model.named_parameters()})
     for name, value in grads[0].items():
@@ -116,7 +116,7 @@ def test_trains_with_checkpointing():
 
 def test_too_long_a_text_is_an_error():
     with pytest.raises(ValueError, match='7 tokens.*6'):
-        run(build(), PICTURES, text(7))
+        run(build(), IMAGES, text(7))
 
 
 def test_the_last_stage_must_be_an_output():

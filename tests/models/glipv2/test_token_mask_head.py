@@ -1,4 +1,4 @@
-"""Masks from words: closed form, mean of logits, several pictures, targets."""
+"""Masks from words: closed form, mean of logits, several images, targets."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def head(**settings) -> TokenMaskHead:
 
 
 def inputs() -> tuple:
-    """Regions of pictures 1, 0, 1 and their phrases' tokens."""
+    """Regions of images 1, 0, 1 and their phrases' tokens."""
     x, words = torch.randn(3, 4, 7, 7), torch.randn(2, 8, 6)
     tokens = torch.zeros(3, 8, dtype=torch.bool)
     tokens[0, 1:3] = tokens[1, 4] = tokens[2, 2:7] = True
@@ -39,35 +39,35 @@ def test_one_word_is_a_dot_product():
 
 
 def test_a_phrase_is_the_mean_of_its_words_logits():
-    model, (x, words, picture, tokens) = head(), inputs()
-    every = model(x, words, picture)
+    model, (x, words, image, tokens) = head(), inputs()
+    every = model(x, words, image)
     expected = torch.stack([rows[t].mean(0) for rows, t in zip(every, tokens, strict=True)])
-    torch.testing.assert_close(model.phrase_logits(x, words, picture, tokens), expected)
-    # Each region reads its own picture's words only.
+    torch.testing.assert_close(model.phrase_logits(x, words, image, tokens), expected)
+    # Each region reads its own image's words only.
     alone = model.phrase_logits(x[1:2], words[:1], torch.tensor([0]), tokens[1:2])
     torch.testing.assert_close(alone[0], expected[1])
 
 
 def test_huge_logits_are_clamped_before_the_mean():
-    model, (x, words, picture, tokens) = head(), inputs()
+    model, (x, words, image, tokens) = head(), inputs()
     model.log_scale.data.fill_(-14.0)  # times 1.2 million
-    every = model(x, words, picture)
+    every = model(x, words, image)
     assert every.abs().max() == 50000
     expected = torch.stack([rows[t].mean(0) for rows, t in zip(every, tokens, strict=True)])
-    found = model.phrase_logits(x, words, picture, tokens)
+    found = model.phrase_logits(x, words, image, tokens)
     torch.testing.assert_close(found, expected)
 
 
 def test_a_phrase_without_tokens_says_nothing():
-    model, (x, words, picture, tokens) = head(), inputs()
-    found = model.phrase_logits(x, words, picture, torch.zeros_like(tokens))
+    model, (x, words, image, tokens) = head(), inputs()
+    found = model.phrase_logits(x, words, image, torch.zeros_like(tokens))
     assert not found.any()
 
 
 def test_no_region_gives_zero_and_gradients():
-    model, (x, words, picture, tokens) = head(), inputs()
+    model, (x, words, image, tokens) = head(), inputs()
     words.requires_grad_()
-    logits = model.phrase_logits(x[:0], words, picture[:0], tokens[:0])
+    logits = model.phrase_logits(x[:0], words, image[:0], tokens[:0])
     loss = model.loss(logits, torch.zeros(0, 14, 14))
     loss.backward()
     assert loss.item() == 0 and logits.shape == (0, 14, 14)

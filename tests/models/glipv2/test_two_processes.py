@@ -15,7 +15,7 @@ from toy_glipv2 import INTER, MASKS, build, sample
 
 from mmclip.compat import end_process
 
-# Pictures of each process: unequal numbers of objects, words and masks.
+# Images of each process: unequal numbers of objects, words and masks.
 SHARES = [[0, 1], [2, 3]]
 
 
@@ -31,14 +31,14 @@ class Losses(torch.nn.Module):
 
     def forward(self, numbers: list[int]) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(5)
-        pictures = torch.randn(4, 3, 64, 64, generator=generator)
+        images = torch.randn(4, 3, 64, 64, generator=generator)
         samples = [
             sample(['cat', 'dog', 'tree'], [(4, 4, 36, 30), (30, 30, 60, 62)], [0, 1], masks=True),
             sample(['a red star'], [(10, 20, 50, 52)], [0], det=False),
             sample(['dog', 'cat'], [(0, 0, 30, 40)], [1], masks=True),
             sample(['tree', 'car', 'cat', 'star'], [], []),
         ]
-        return self.model.loss(pictures[numbers], [samples[i] for i in numbers])
+        return self.model.loss(images[numbers], [samples[i] for i in numbers])
 
 
 def run_rank(rank: int, folder: Path) -> None:

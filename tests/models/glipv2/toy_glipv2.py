@@ -105,7 +105,7 @@ def sample(
     det: bool = True,
     masks: bool = False,
 ) -> DetDataSample:
-    """A picture of 64 x 64 whose caption is a list of classes; each mask is the left half."""
+    """An image of 64 x 64 whose caption is a list of classes; each mask is the left half."""
     caption = class_caption(names)
     instances = InstanceData(
         bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),

@@ -110,7 +110,7 @@ def test_bad_configuration(changes, message):
         GroupViTBackbone(**{**SMALL, **TWO, **changes})
 
 
-def test_bad_pictures():
+def test_bad_images():
     model = GroupViTBackbone(**SMALL, **TWO)
     with pytest.raises(ValueError, match='smaller than a patch of 8'):
         model.eval()(torch.zeros(1, 3, 5, 40))

@@ -18,9 +18,9 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def test_closed_form():
     images = torch.eye(2)
-    prompts = torch.eye(2)[:, None].expand(2, 3, 2)  # each picture's prompts are the picture
+    prompts = torch.eye(2)[:, None].expand(2, 3, 2)  # each image's prompts are the image
     loss = multi_label_loss(images, prompts, torch.tensor(4.0))
-    # Among 6 prompts 3 are right, each with a target of 1/3; among 2 pictures 1 is right.
+    # Among 6 prompts 3 are right, each with a target of 1/3; among 2 images 1 is right.
     to_texts = math.log(3 + 3 * math.exp(-4))
     to_images = math.log(1 + math.exp(-4))
     assert loss.item() == pytest.approx((to_texts + to_images) / 2, rel=1e-6)

@@ -1,4 +1,4 @@
-"""The segmentor: training on texts, words, windows, groups, pictures of all sizes."""
+"""The segmentor: training on texts, words, windows, groups, images of all sizes."""
 
 import numpy as np
 import pytest
@@ -143,10 +143,10 @@ def test_embedding_is_the_mean_of_raw_features(build):
 
 
 @torch.no_grad()
-def test_example_pictures_stand_for_words(build):
+def test_example_images_stand_for_words(build):
     model = build(decode_head=dict(classes=['cat', 'dog']))
-    picture = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
-    model.set_classes(['cat', 'dog'], examples={'dog': [picture]})
+    image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    model.set_classes(['cat', 'dog'], examples={'dog': [image]})
     embeddings = model.decode_head.embeddings()
     words = build(decode_head=dict(classes=['cat', 'dog'])).decode_head.embeddings()
     torch.testing.assert_close(embeddings[0], words[0])
@@ -173,14 +173,14 @@ def test_predictions_are_the_best_class_of_each_pixel_s_group(build):
         assert len(pairs.unique(dim=0)) == len(groups) <= 3  # one class per group
 
 
-def test_results_are_in_the_size_of_the_original_picture(build):
+def test_results_are_in_the_size_of_the_original_image(build):
     model = build()
     data = [sample(64, 48, ori_shape=(130, 99), padding_size=[0, 8, 0, 16])]
     (result,) = model(torch.randn(1, 3, 80, 56), data, mode='predict')
     assert result.pred_sem_seg.data.shape == result.pred_groups.data.shape == (1, 130, 99)
 
 
-def test_a_flipped_picture_s_groups_are_flipped_back(build):
+def test_a_flipped_image_s_groups_are_flipped_back(build):
     model, image = build(), torch.randn(1, 3, 32, 32)
     (plain,) = model(image, [sample(32, 32)], mode='predict')
     flipped = sample(32, 32, flip=True, flip_direction='horizontal')
@@ -230,18 +230,18 @@ def test_without_groups_every_patch_is_named(build):
 
 
 @pytest.mark.parametrize('mode', ['L', 'RGBA', 'I;16'])
-def test_pictures_of_other_modes_through_the_host_s_loader(build, tmp_path, mode):
+def test_images_of_other_modes_through_the_host_s_loader(build, tmp_path, mode):
     from mmcv.transforms import Compose
     from PIL import Image
 
     array = np.random.default_rng(0).integers(0, 255, (40, 48), dtype=np.uint8)
     if mode == 'RGBA':
-        picture = Image.fromarray(np.stack([array] * 4, 2), 'RGBA')
+        image = Image.fromarray(np.stack([array] * 4, 2), 'RGBA')
     elif mode == 'I;16':
-        picture = Image.fromarray(array.astype(np.uint16) * 257)
+        image = Image.fromarray(array.astype(np.uint16) * 257)
     else:
-        picture = Image.fromarray(array)
-    picture.save(tmp_path / 'x.png')
+        image = Image.fromarray(array)
+    image.save(tmp_path / 'x.png')
     pipeline = Compose([dict(type='mmcv.LoadImageFromFile'), dict(type='mmseg.PackSegInputs')])
     data = pipeline(dict(img_path=str(tmp_path / 'x.png')))
     model = build(data_preprocessor=PREPROCESSOR)
@@ -250,7 +250,7 @@ def test_pictures_of_other_modes_through_the_host_s_loader(build, tmp_path, mode
     assert result.pred_sem_seg.data.shape == (1, 40, 48)
 
 
-def test_a_picture_smaller_than_a_patch(build):
+def test_a_image_smaller_than_a_patch(build):
     with pytest.raises(ValueError, match='6 x 40 pixels are smaller than a patch of 8'):
         build()(torch.zeros(1, 3, 6, 40), [sample(6, 40)], mode='predict')
 

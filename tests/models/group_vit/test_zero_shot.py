@@ -62,7 +62,7 @@ def test_background_is_what_no_word_names_but_never_the_best_group():
         with_background(scores, 95)
 
 
-def test_each_picture_has_its_own_cap():
+def test_each_image_has_its_own_cap():
     scores = torch.tensor([[[0.5], [0.2]], [[0.1], [0.05]]])
     assert with_background(scores, 0.9)[:, :, 0].tolist() == [[0, 1], [0, 1]]
 

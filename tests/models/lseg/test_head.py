@@ -45,7 +45,7 @@ def test_words_can_be_permuted_dropped_and_renamed(make_head):
     assert head.num_classes == head.out_channels == 3
 
 
-def test_two_words_per_picture(make_head):
+def test_two_words_per_image(make_head):
     head = make_head(two_way=True)
     inputs = maps()
     both = head(inputs, head.pairs([dict(class_id=3), dict(class_id=0)]))
@@ -98,7 +98,7 @@ def test_bad_loss_stride(make_head):
         make_head(loss_stride=3)
 
 
-def test_a_picture_without_any_label_gives_a_loss_of_zero_with_backward(make_head):
+def test_a_image_without_any_label_gives_a_loss_of_zero_with_backward(make_head):
     head = make_head()
     loss = head.loss(maps(batch=1), [sample(torch.full((32, 32), 255))], None)['loss_ce']
     assert float(loss) == 0
@@ -137,7 +137,7 @@ def test_a_background_of_the_classifier_is_refused(make_head):
 # -- the segmentor ------------------------------------------------------------------------------
 
 
-def pictures(*sizes, **meta):
+def images(*sizes, **meta):
     inputs = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in sizes]
     samples = [
         SegDataSample(metainfo=dict(img_shape=s, ori_shape=s, img_path=f'{i}.png', **meta))
@@ -148,9 +148,9 @@ def pictures(*sizes, **meta):
 
 @torch.no_grad()
 @pytest.mark.parametrize('size', [(64, 96), (50, 70), (5, 9)])
-def test_predictions_have_the_size_of_the_picture_even_below_a_patch(make_segmentor, size):
+def test_predictions_have_the_size_of_the_image_even_below_a_patch(make_segmentor, size):
     model = make_segmentor().eval()
-    result = model.test_step(pictures(size))[0]
+    result = model.test_step(images(size))[0]
     assert result.pred_sem_seg.data.shape == (1, *size)
     assert result.seg_logits.data.shape == (5, *size)
 
@@ -161,7 +161,7 @@ def test_set_classes_reaches_sliding_windows(make_segmentor):
     model.set_classes(['cat', 'tree'])
     assert model.num_classes == model.out_channels == 2
     assert model.class_names == ('cat', 'tree')
-    result = model.test_step(pictures((96, 96)))[0]
+    result = model.test_step(images((96, 96)))[0]
     assert result.seg_logits.data.shape == (2, 96, 96)
 
 
@@ -169,14 +169,14 @@ def test_set_classes_reaches_sliding_windows(make_segmentor):
 def test_one_word_alone_gets_every_pixel(make_segmentor):
     model = make_segmentor().eval()
     model.set_classes(['cat'])
-    labels = model.test_step(pictures((64, 64)))[0].pred_sem_seg.data
+    labels = model.test_step(images((64, 64)))[0].pred_sem_seg.data
     assert labels.dtype == torch.int64 and labels.shape == (1, 64, 64) and not labels.any()
 
 
 @torch.no_grad()
 def test_rescale_false_stays_in_the_frame_of_the_network(make_segmentor):
     model = make_segmentor(test_cfg=dict(mode='whole', rescale=False), head=dict(two_way=True))
-    data = pictures((64, 64), class_id=1)
+    data = images((64, 64), class_id=1)
     data['data_samples'][0].set_metainfo(dict(ori_shape=(100, 300)))
     result = model.eval().test_step(data)[0]
     assert result.pred_sem_seg.data.shape == (1, 64, 64)
@@ -189,13 +189,13 @@ def test_multi_scale_at_one_scale_is_the_network_itself(make_segmentor):
     model = make_segmentor(test_cfg=dict(mode='multi_scale', flip=False, **options)).eval()
     whole = make_segmentor().eval()
     whole.load_state_dict(model.state_dict())
-    data = pictures((64, 64))
+    data = images((64, 64))
     a, b = model.test_step(data)[0], whole.test_step(data)[0]
     torch.testing.assert_close(a.seg_logits.data, b.seg_logits.data)
     assert torch.equal(model._black(), torch.full((3,), -1.0))
 
 
-def test_multi_scale_of_a_picture_one_pixel_wide():
+def test_multi_scale_of_a_image_one_pixel_wide():
     def network(x):
         return x[:, :1]
 
@@ -230,7 +230,7 @@ def test_training_step_reaches_every_weight(make_segmentor):
     )
     with torch.no_grad():
         model.decode_head.conv_seg.early_fusion.gate.fill_(0.5)
-    data = pictures((64, 64), (64, 64))
+    data = images((64, 64), (64, 64))
     for data_sample in data['data_samples']:
         data_sample.gt_sem_seg = PixelData(data=torch.randint(0, 5, (1, 64, 64)))
     data = model.data_preprocessor(data, training=True)

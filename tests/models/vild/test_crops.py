@@ -23,7 +23,7 @@ def test_windows_and_pixels_are_detpros(fixture):
     assert torch.equal(crops.integer_boxes(wide), fixture['output/int_boxes_1p5x'].long())
     rule = CropRule(size=fixture['output/crops_1x'].shape[-1])
     image = fixture['input/image_chw_rgb'].permute(1, 2, 0).numpy()
-    pixels = crops.normalise_crops(crops.region_crops(image, boxes, rule), rule)
+    pixels = crops.normalize_crops(crops.region_crops(image, boxes, rule), rule)
     expected = torch.stack([fixture['output/crops_1x'], fixture['output/crops_1p5x']], 1)
     torch.testing.assert_close(pixels, expected, rtol=0, atol=2e-3)
 
@@ -57,7 +57,7 @@ def test_averages(oracles):
 
 
 class Tower(nn.Module):
-    """Stands for a CLIP: the mean colour."""
+    """Stands for a CLIP: the mean color."""
 
     def __init__(self):
         super().__init__()

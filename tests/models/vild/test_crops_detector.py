@@ -32,7 +32,7 @@ def sample(**data) -> DetDataSample:
     return DetDataSample(metainfo=meta, proposals=InstanceData(**data))
 
 
-def picture(model) -> tuple[torch.Tensor, torch.Tensor]:
+def image(model) -> tuple[torch.Tensor, torch.Tensor]:
     raw = torch.randint(0, 256, (96, 100, 3), dtype=torch.uint8)
     normed = (raw.permute(2, 0, 1).float() - model.data_preprocessor.mean) / (
         model.data_preprocessor.std
@@ -42,11 +42,11 @@ def picture(model) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_names_are_those_of_the_image_tower():
     model = build('clip_on_crops_r18_mini', per_proposal=True)
-    raw, inputs = picture(model)
+    raw, inputs = image(model)
     rule = model._rule()
     clip = model.roi_head.bbox_head.classifier.text_encoder.clip
-    image = encode_crops(clip, region_crops(raw.numpy(), BOXES, rule), rule)
-    expected = (image @ model.roi_head.bbox_head.classifier.embeddings.t() / 0.03).softmax(1)
+    crops = encode_crops(clip, region_crops(raw.numpy(), BOXES, rule), rule)
+    expected = (crops @ model.roi_head.bbox_head.classifier.embeddings.t() / 0.03).softmax(1)
     objectness = torch.tensor([0.25, 1.0])
     with torch.no_grad():
         (found,) = model.predict(inputs, [sample(bboxes=BOXES, scores=objectness)])
@@ -59,25 +59,25 @@ def test_names_are_those_of_the_image_tower():
 
 def test_beside_the_words_it_is_a_branch_of_the_ensemble():
     model = build('vild_text_and_crops_r18_mini', per_proposal=True)
-    raw, inputs = picture(model)
+    raw, inputs = image(model)
     head = model.roi_head.bbox_head
     with torch.no_grad():
-        image = model.crop_embeddings(inputs[0], BOXES, (96, 100))
+        crops = model.crop_embeddings(inputs[0], BOXES, (96, 100))
         (found,) = model.predict(inputs, [sample(bboxes=BOXES)])
         x = model.extract_feat(inputs)
         rois = torch.nn.functional.pad(BOXES, (1, 0))
         text = head(model.roi_head.bbox_roi_extractor(x[:3], rois))[0].softmax(1)[:, :384]
-    image = head.classifier.class_logits(image).softmax(1)
+    crops = head.classifier.class_logits(crops).softmax(1)
     share = head.image_share({})
     assert share.unique().tolist() == pytest.approx([1 / 3, 2 / 3])
-    best = (text ** (1 - share) * image**share).max(1)
+    best = (text ** (1 - share) * crops**share).max(1)
     torch.testing.assert_close(found.pred_instances.scores, best.values, rtol=1e-4, atol=1e-6)
     assert torch.equal(found.pred_instances.labels, best.indices)
 
 
 def test_no_proposal_and_nothing_to_train():
     model = build('clip_on_crops_r18_mini')
-    _, inputs = picture(model)
+    _, inputs = image(model)
     (found,) = model.predict(inputs, [sample(bboxes=BOXES[:0])])
     assert len(found.pred_instances) == 0
     with pytest.raises(NotImplementedError, match='for testing'):

@@ -11,9 +11,9 @@ NMS = dict(type='nms', iou_threshold=0.5)
 
 def scene(regions: int, classes: int, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.rand(regions, 2, generator=generator) * 80
+    centers = torch.rand(regions, 2, generator=generator) * 80
     sizes = torch.rand(regions, 2, generator=generator) * 40 + 4
-    boxes = torch.cat([centres, centres + sizes], 1)
+    boxes = torch.cat([centers, centers + sizes], 1)
     return boxes, torch.rand(regions, classes, generator=generator)
 
 
@@ -59,7 +59,7 @@ def test_looks_at_more_candidates_until_there_are_enough():
 
 def test_classes_far_apart_do_not_blur_boxes():
     # Two boxes with an IoU of 0.499 and 0.501 with the first; class 100 000 as float32 offset would
-    # shift them by 10^8 pixels, where neighbouring numbers are 8 apart.
+    # shift them by 10^8 pixels, where neighboring numbers are 8 apart.
     box = torch.tensor([[0.0, 0.0, 100.0, 100.0]])
     others = torch.tensor([[0.0, 0.0, 100.0, 49.9], [0.0, 0.0, 100.0, 50.1]])
     boxes = torch.cat([box, others, box])

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from mmclip import config_path
 from mmclip.models.vild.interactive import (
+    ImageRegions,
     InteractiveDetector,
-    PictureRegions,
     RegionChoice,
     attribute_scores,
 )
@@ -38,7 +38,7 @@ def test_choice_by_hand():
 
 
 def test_what_looks_like_background_is_not_shown():
-    regions = PictureRegions(torch.zeros(3, 4), torch.ones(3), torch.eye(3))
+    regions = ImageRegions(torch.zeros(3, 4), torch.ones(3), torch.eye(3))
     named = regions.name(F.normalize(torch.tensor([[0.0, 1, 0.1], [1, 0, 0], [0, 0.1, 1]]), dim=1))
     assert named.indices.tolist() == [0, 2] and named.labels.tolist() == [0, 1]
     assert named.scores.tolist() == pytest.approx([1, 1 / 1.01**0.5])
@@ -67,7 +67,7 @@ def detector():
     return InteractiveDetector(model, choice=RegionChoice(min_rpn_score=0, min_area=30))
 
 
-def test_a_picture_is_looked_at_once(detector, monkeypatch):
+def test_a_image_is_looked_at_once(detector, monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (70, 130, 3)).astype(np.uint8)
     regions = detector.look(image)
     assert 0 < len(regions) <= 25
@@ -87,7 +87,7 @@ def test_a_picture_is_looked_at_once(detector, monkeypatch):
 
 
 def test_bad_input(detector):
-    regions = PictureRegions(torch.zeros(1, 4), torch.ones(1), torch.zeros(1, 128))
+    regions = ImageRegions(torch.zeros(1, 4), torch.ones(1), torch.zeros(1, 128))
     with pytest.raises(ValueError, match='words'):
         detector.name(regions, [])
     with pytest.raises(ValueError, match='pipeline'):

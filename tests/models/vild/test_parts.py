@@ -50,7 +50,7 @@ def test_same_convolution_and_pooling_sizes():
 def test_box_coder_by_hand_and_round_trip():
     coder = LegacyDeltaXYWHBBoxCoder(weights=(10, 10, 5, 5))
     box, goal = torch.tensor([[0.0, 0.0, 9.0, 19.0]]), torch.tensor([[5.0, 0.0, 24.0, 19.0]])
-    # width 10 -> 20, centre 5 -> 15
+    # width 10 -> 20, center 5 -> 15
     expected = torch.tensor([[10.0, 0.0, 5 * np.log(2.0), 0.0]], dtype=torch.float32)
     torch.testing.assert_close(coder.encode(box, goal), expected)
     torch.testing.assert_close(coder.decode(box, expected), goal)
@@ -94,7 +94,7 @@ def test_targets_from_mask_crops_by_hand():
     crop = torch.zeros(1, 4, 4)
     crop[0, :, 2:] = 1
     box = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
-    # Bin centres 1, 3, 5, 7 px are at 0.5, 1.5, 2.5, 3.5 of the crop's columns.
+    # Bin centers 1, 3, 5, 7 px are at 0.5, 1.5, 2.5, 3.5 of the crop's columns.
     whole = targets_from_crops(crop, box, box, 4)
     torch.testing.assert_close(whole[0, 0], torch.tensor([0.0, 0.5, 1.0, 0.5]))
     away = targets_from_crops(crop, box, box + 100, 4)

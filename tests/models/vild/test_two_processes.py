@@ -23,7 +23,7 @@ from mmclip.vocabulary.classifier import classifiers_of
 from mmclip.vocabulary.vocabulary import Vocabulary
 
 NAMES = ['cat', 'dog', 'red car', 'tree']
-# Boxes of objects, proposals and regions of the teacher of each picture: as unequal as can be.
+# Boxes of objects, proposals and regions of the teacher of each image: as unequal as can be.
 COUNTS = [(2, 6, 3), (0, 9, 1)]
 
 
@@ -77,9 +77,9 @@ class Heads(torch.nn.Module):
         return {k: sum(v) if isinstance(v, list) else v for k, v in losses.items()}
 
 
-def make_batch(levels: int, pictures: list[int]) -> dict:
+def make_batch(levels: int, images: list[int]) -> dict:
     data = dict(x=[], proposals=[], samples=[])
-    for index in pictures:
+    for index in images:
         g = torch.Generator().manual_seed(index)
         objects, proposals, regions = COUNTS[index]
 
@@ -110,7 +110,7 @@ def make_batch(levels: int, pictures: list[int]) -> dict:
 
 
 def run(rank: int | None, image_branch: bool) -> dict[str, torch.Tensor]:
-    """Losses, and gradients as they are when the optimiser sees them."""
+    """Losses, and gradients as they are when the optimizer sees them."""
     init_default_scope('mmdet')
     model = heads = Heads(image_branch)
     if rank is not None:
