@@ -154,10 +154,12 @@ def renaming(model: nn.Module, size: int, runs: int) -> float:
     ):
         choice = RegionChoice(min_rpn_score=0.0)
         detector = InteractiveDetector(model, pipeline, choice, prompts=prompts)
-        regions = detector.look(image)
+        regions = detector.encode_image(image)
         again, cached, ratios[title] = paired(
-            lambda detector=detector, choose=choose: detector.name(detector.look(image), choose()),
-            lambda detector=detector, regions=regions, choose=choose: detector.name(
+            lambda detector=detector, choose=choose: detector.classify(
+                detector.encode_image(image), choose()
+            ),
+            lambda detector=detector, regions=regions, choose=choose: detector.classify(
                 regions, choose()
             ),
             runs,

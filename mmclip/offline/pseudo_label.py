@@ -32,7 +32,7 @@ from mmclip.io.parsing import read_json
 from mmclip.io.shards import DamagedShard, read_samples
 from mmclip.io.strict_loading import load_weights
 from mmclip.registry import MODELS
-from mmclip.text.captions import Caption, apart_caption
+from mmclip.text.captions import Caption, separate_phrases
 from mmclip.text.noun_phrases import Span
 
 META = 'meta.json'
@@ -111,7 +111,7 @@ class Teacher:
         shape = pair.image.shape[:2]
         caption = Caption(pair.caption, tuple((span,) for span in pair.spans))
         if getattr(getattr(self.model, 'text_encoder', None), 'apart', False):
-            caption = apart_caption(caption.text, caption.spans)
+            caption = separate_phrases(caption.text, caption.spans)
         return self._pipeline(
             dict(
                 img=pair.image,

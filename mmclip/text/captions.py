@@ -43,7 +43,7 @@ def clean_name(name: str) -> str:
     return re.sub(r'[()_]+', ' ', name).strip() or name
 
 
-def words_of_class(name: str, prompt: Mapping[str, str]) -> tuple[str, str, str]:
+def prompt_parts(name: str, prompt: Mapping[str, str]) -> tuple[str, str, str]:
     """What stands in front of a class in a caption, its own words, and what stands behind them."""
     return prompt.get('prefix', ''), clean_name(prompt.get('name', name)), prompt.get('suffix', '')
 
@@ -79,14 +79,14 @@ def class_caption(
         raise ValueError(f'prompts: {len(prompts)} for {len(names)} names; one for each is needed')
     text, spans = intro, []
     for index, name in enumerate(names):
-        before, word, behind = words_of_class(name, prompts[index] if prompts is not None else {})
+        before, word, behind = prompt_parts(name, prompts[index] if prompts is not None else {})
         text += (separator if index else '') + before
         spans.append(((len(text), len(text) + len(word)),))
         text += word + behind
     return Caption(''.join([text, *(separator + word for word in suppress)]), tuple(spans))
 
 
-def apart_caption(text: str, spans: Sequence[Sequence[Span]]) -> Caption:
+def separate_phrases(text: str, spans: Sequence[Sequence[Span]]) -> Caption:
     """The phrases of a caption alone, a full stop between; one without words stays without.
 
     For a text tower that reads parts apart, see :class:`mmclip.CLIPTokenEncoder`.

@@ -64,7 +64,7 @@ def test_another_model_is_an_error_in_all_three(config, content, tmp_path):
         runner(config, path).train()
 
 
-def test_going_on_is_an_option_and_new_modules_are_for_starting_only(config, content, tmp_path):
+def test_resuming_is_an_option_and_new_modules_are_for_starting_only(config, content, tmp_path):
     content['state_dict']['other'] = content['state_dict'].pop('head.weight')
     path = save(content, tmp_path / 'other.pth')
     check = 'default_hooks.checkpoint_check.'

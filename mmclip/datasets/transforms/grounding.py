@@ -14,7 +14,7 @@ from mmdet.datasets.transforms import PackDetInputs
 
 from mmclip.datasets.transforms.class_sampling import draw_negatives, fitting_positives
 from mmclip.registry import TASK_UTILS, TRANSFORMS
-from mmclip.text.captions import SEPARATOR, apart_caption, class_caption, words_of_class
+from mmclip.text.captions import SEPARATOR, class_caption, prompt_parts, separate_phrases
 from mmclip.text.class_chunks import SPECIAL_TOKENS
 from mmclip.text.class_names import class_names, novel_names
 from mmclip.text.offset_tokenizers import OffsetTokenizer
@@ -114,7 +114,7 @@ class DetToGrounding(BaseTransform):
         """Cost in tokens of each class, and the numbers of those that may be drawn."""
         key = classes, str(prompts), unlabeled
         if key not in self._of_classes:
-            words = (''.join(words_of_class(name, prompts.get(name, {}))) for name in classes)
+            words = (''.join(prompt_parts(name, prompts.get(name, {}))) for name in classes)
             costs = self.tokenizer.count([text + self.separator for text in words])
             allowed = [
                 i
@@ -240,7 +240,7 @@ class CaptionGrounding(BaseTransform):
             )
         spans = _as_lists(results['phrase_spans'])
         if self.apart:
-            caption = apart_caption(text, spans)
+            caption = separate_phrases(text, spans)
             text, spans = caption.text, _as_lists(caption.spans)
         batch = self.tokenizer([text], self.max_tokens + 1, pad=False)
         if batch.ids.shape[1] > self.max_tokens:

@@ -6,7 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmclip.registry import TASK_UTILS, TRANSFORMS
-from mmclip.text.captions import Caption, absent_phrases, apart_caption, pack_captions
+from mmclip.text.captions import Caption, absent_phrases, pack_captions, separate_phrases
 from mmclip.text.class_chunks import SPECIAL_TOKENS
 from mmclip.text.offset_tokenizers import OffsetTokenizer
 
@@ -96,7 +96,7 @@ class PackCaptions(BaseTransform):
         rng = np.random.mtrand._rand
         caption = Caption(results['text'], results['phrase_spans'])
         if self.apart:
-            caption = apart_caption(caption.text, caption.spans)
+            caption = separate_phrases(caption.text, caption.spans)
             results.update(text=caption.text, phrase_spans=caption.spans)
         number = self._draw_number(rng)
         if not number:

@@ -147,7 +147,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         self.video.init_weights()
         self.text.init_weights()
         self.is_filled = True
-        self.forget()
+        self.clear_cache()
 
     def train(self, mode: bool = True) -> 'ActionCLIPRecognizer':
         """Makes the cached features of the sentences stale; a fixed tower stays in eval mode."""
@@ -156,10 +156,10 @@ class ActionCLIPRecognizer(VideoRecognizer):
             self.text.eval()
             self._kept.pop('classes', None)
         else:
-            self.forget()
+            self.clear_cache()
         return self
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Encode the sentences again when they are next asked for."""
         self._kept = {}
 
@@ -192,7 +192,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         action_prompts(prompts)
         self.class_names, self.prompts, self._examples = names, prompts, examples
         self._ids = None
-        self.forget()
+        self.clear_cache()
 
     def token_ids(self) -> torch.Tensor:
         """(P, K, T) ids of all sentences, on the CPU; tokenized once.

@@ -176,7 +176,7 @@ class GLIPDetector(SingleStageDetector):
         super().train(mode)
         for vocabulary in (getattr(self, 'vocabulary', None), getattr(self, '_asked', None)):
             if vocabulary is not None:
-                vocabulary.forget()
+                vocabulary.clear_cache()
         if mode and self.tuning != 'full':
             for name, module in self.named_modules():
                 if name and not name.startswith(TUNED[self.tuning]):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mmdet.structures import DetDataSample
 
-from mmclip.text.captions import apart_caption
+from mmclip.text.captions import separate_phrases
 from mmclip.text.noun_phrases import phrase_finder
 
 SEPARATOR = '. '
@@ -66,7 +66,7 @@ def find_phrases(sample: DetDataSample, *, apart: bool) -> None:
             '[start, end]'
         )
     if apart:
-        caption = apart_caption(text, spans)
+        caption = separate_phrases(text, spans)
         text, spans = caption.text, caption.spans
     spans = [[[int(start), int(end)] for start, end in pieces] for pieces in spans]
     sample.set_metainfo(dict(text=text, phrase_spans=spans))

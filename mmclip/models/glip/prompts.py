@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mmclip.models.glip.text_encoder import TokenEncoder
-from mmclip.text.captions import class_caption, words_of_class
+from mmclip.text.captions import class_caption, prompt_parts
 from mmclip.text.class_chunks import chunk_classes
 from mmclip.text.positive_map import positive_map
 
@@ -36,7 +36,7 @@ class CaptionedVocabulary:
     """Class names as captions that fit the text tower, and their encoded words.
 
     Nothing is tokenized or encoded before it is needed. Encoded words are kept until
-    :meth:`forget`, or until the tower's weights are others.
+    :meth:`clear_cache`, or until the tower's weights are others.
 
     Args:
         names: K class names.
@@ -61,7 +61,7 @@ class CaptionedVocabulary:
     def __len__(self) -> int:
         return len(self.names)
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Encode anew at the next use."""
         self._text = None
 
@@ -72,7 +72,7 @@ class CaptionedVocabulary:
             words = self.names
             if self.prompts is not None:
                 words = [
-                    ''.join(words_of_class(name, prompt))
+                    ''.join(prompt_parts(name, prompt))
                     for name, prompt in zip(words, self.prompts, strict=True)
                 ]
             chunks = chunk_classes(

@@ -168,7 +168,7 @@ class GroupViTHead(BaseModule):
 
     @staticmethod
     def _loaded(module: 'GroupViTHead', incompatible: Any) -> None:
-        module.forget()
+        module.clear_cache()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         # Transformers' layout has no second scale, and testing reads the first only.
@@ -222,14 +222,14 @@ class GroupViTHead(BaseModule):
         self._examples, self._with_words = found, with_words
         self.class_names = names
         self.prompts = self.prompts if prompts is None else prompts
-        self.forget()
+        self.clear_cache()
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """The words are encoded anew at their next use: the weights have changed."""
         self._embeddings = None
 
     def train(self, mode: bool = True) -> 'GroupViTHead':
-        self.forget()
+        self.clear_cache()
         return super().train(mode)
 
     def embeddings(self) -> torch.Tensor:

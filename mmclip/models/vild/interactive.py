@@ -44,7 +44,7 @@ class RegionChoice:
         return kept[good][: self.max_regions]
 
 
-class NamedRegions(NamedTuple):
+class ClassifiedRegions(NamedTuple):
     """Regions of an image that carry a name.
 
     Attributes:
@@ -111,7 +111,7 @@ class ImageRegions:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def name(self, text: torch.Tensor) -> NamedRegions:
+    def classify(self, text: torch.Tensor) -> ClassifiedRegions:
         """The regions whose best text is not the background.
 
         Args:
@@ -120,7 +120,7 @@ class ImageRegions:
         cosines = self.embeddings @ text.T
         scores, labels = cosines.max(dim=1)
         shown = labels.nonzero()[:, 0]
-        return NamedRegions(shown, labels[shown] - 1, scores[shown], cosines[:, 1:])
+        return ClassifiedRegions(shown, labels[shown] - 1, scores[shown], cosines[:, 1:])
 
 
 @dataclass
@@ -128,8 +128,8 @@ class InteractiveDetector:
     """Looks at images once and names their regions in any words.
 
         detector = InteractiveDetector(model)
-        regions = detector.look('street.jpg')
-        named = detector.name(regions, ['red car', 'a person who waits'])
+        regions = detector.encode_image('street.jpg')
+        named = detector.classify(regions, ['red car', 'a person who waits'])
 
     Args:
         model: A :class:`mmclip.models.vild.detector.ViLD` in eval mode.
@@ -158,7 +158,7 @@ class InteractiveDetector:
         self._known: dict[str, torch.Tensor] = {}
 
     @torch.no_grad()
-    def look(self, image: str | np.ndarray) -> ImageRegions:
+    def encode_image(self, image: str | np.ndarray) -> ImageRegions:
         """Boxes, masks and embeddings of an image, given by its path or as (H, W, 3) BGR uint8.
 
         Source: the demo: boxes are the refined ones of the second stage, their order and the
@@ -220,7 +220,7 @@ class InteractiveDetector:
         device = head.classifier.embeddings.device
         return torch.stack([self._known[word] for word in words]).to(device)
 
-    def name(self, regions: ImageRegions, words: Sequence[str]) -> NamedRegions:
+    def classify(self, regions: ImageRegions, words: Sequence[str]) -> ClassifiedRegions:
         """The regions that one of the words fits better than 'background' does.
 
         Raises:
@@ -228,9 +228,9 @@ class InteractiveDetector:
         """
         if not words:
             raise ValueError('words: at least one is needed')
-        return regions.name(self.text([BACKGROUND, *words]))
+        return regions.classify(self.text([BACKGROUND, *words]))
 
-    def name_with_attributes(
+    def classify_with_attributes(
         self, regions: ImageRegions, words: Sequence[str], attributes: Sequence[str]
     ) -> AttributeScores:
         """Pr(word, attribute | region) for every pair, from K + A texts."""

@@ -301,7 +301,7 @@ def test_trimming_cuts_common_padding_only():
     )
 
 
-def test_building_tokenises_nothing():
+def test_building_tokenizes_nothing():
     cfg = config(classes=NAMES)
     cfg['text_encoder']['tokenizer'] = dict(type='mmclip.BertTokens', source='/no/such/folder')
     model = MODELS.build(cfg)

@@ -39,7 +39,9 @@ def test_choice_by_hand():
 
 def test_what_looks_like_background_is_not_shown():
     regions = ImageRegions(torch.zeros(3, 4), torch.ones(3), torch.eye(3))
-    named = regions.name(F.normalize(torch.tensor([[0.0, 1, 0.1], [1, 0, 0], [0, 0.1, 1]]), dim=1))
+    named = regions.classify(
+        F.normalize(torch.tensor([[0.0, 1, 0.1], [1, 0, 0], [0, 0.1, 1]]), dim=1)
+    )
     assert named.indices.tolist() == [0, 2] and named.labels.tolist() == [0, 1]
     assert named.scores.tolist() == pytest.approx([1, 1 / 1.01**0.5])
     assert named.cosines.shape == (3, 2)
@@ -69,19 +71,19 @@ def detector():
 
 def test_a_image_is_looked_at_once(detector, monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (70, 130, 3)).astype(np.uint8)
-    regions = detector.look(image)
+    regions = detector.encode_image(image)
     assert 0 < len(regions) <= 25
     assert regions.boxes[:, 2].max() <= 130.01 and regions.boxes[:, 3].max() <= 70.01
     assert (regions.rpn_scores.diff() <= 0).all()
     torch.testing.assert_close(regions.embeddings.norm(dim=1), torch.ones(len(regions)))
-    first = detector.name(regions, ['a red star', 'a dog'])
+    first = detector.classify(regions, ['a red star', 'a dog'])
     monkeypatch.setattr(detector.model, 'extract_feat', None)  # it must not be needed again
-    again = detector.name(regions, ['a red star', 'a cat', 'a dog'])
+    again = detector.classify(regions, ['a red star', 'a cat', 'a dog'])
     torch.testing.assert_close(again.cosines[:, [0, 2]], first.cosines)
     encoder = detector.model.roi_head.bbox_head.classifier
     monkeypatch.setattr(encoder.text_encoder, 'encode_names', None)  # nor known words
-    detector.name(regions, ['a dog', 'a red star'])
-    scores = detector.name_with_attributes(regions, ['a dog', 'a cat'], ['a red star', 'a dog'])
+    detector.classify(regions, ['a dog', 'a red star'])
+    scores = detector.classify_with_attributes(regions, ['a dog', 'a cat'], ['a red star', 'a dog'])
     assert scores.joint.shape == (len(regions), 2, 2)
     torch.testing.assert_close(scores.joint.sum((1, 2)), torch.ones(len(regions)))
 
@@ -89,6 +91,6 @@ def test_a_image_is_looked_at_once(detector, monkeypatch):
 def test_bad_input(detector):
     regions = ImageRegions(torch.zeros(1, 4), torch.ones(1), torch.zeros(1, 128))
     with pytest.raises(ValueError, match='words'):
-        detector.name(regions, [])
+        detector.classify(regions, [])
     with pytest.raises(ValueError, match='pipeline'):
         InteractiveDetector(torch.nn.Linear(1, 1))
