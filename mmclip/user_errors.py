@@ -7,6 +7,7 @@ was saved (tools/train.py). ``MMCLIP_TRACEBACK=1`` shows the traceback of every 
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -113,6 +114,10 @@ def run(main: Callable[[], Any]) -> None:
     """
     try:
         status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         told = explain(error)
         if told is None and isinstance(error, ValueError | ImportError) and not _wants_traceback():

@@ -53,15 +53,15 @@ def test_reads_the_same_by_path_and_by_prefix(name, tmp_path):
 @pytest.mark.parametrize(
     'name',
     [
-        'action_clip/action_clip_transf_mini.py',
-        'clip4clip/clip4clip_meanp_mini.py',
-        'clip_zero_shot/clip_zero_shot_mini.py',
-        'glip/glip_b_mini.py',
+        'action_clip/mini/action_clip_transf_mini.py',
+        'clip4clip/mini/clip4clip_meanp_mini.py',
+        'clip_zero_shot/mini/clip_zero_shot_mini.py',
+        'glip/mini/glip_b_mini.py',
         'glip/dyhead_swin-t_coco.py',
-        'glipv2/glipv2_mini.py',
-        'group_vit/group_vit_one_stage_mini.py',
-        'lseg/lseg_r18_mini.py',
-        'vild/vild_text_r18_mini.py',
+        'glipv2/mini/glipv2_mini.py',
+        'group_vit/mini/group_vit_one_stage_mini.py',
+        'lseg/mini/lseg_r18_mini.py',
+        'vild/mini/vild_text_r18_mini.py',
         'vild/vild_text_cascade_r50_lvis.py',
     ],
 )
@@ -75,7 +75,7 @@ def test_builds_the_same_by_path_and_by_prefix(name, tmp_path):
 def test_unscoped_names_of_a_leaf_by_prefix_are_the_hosts(tmp_path):
     """A stamp ``_scope_='mmclip'`` makes MMCV's Resize of it, and finds no FPN."""
     config = by_prefix(
-        'vild/vild_text_r18_mini.py',
+        'vild/mini/vild_text_r18_mini.py',
         tmp_path,
         """
 train_pipeline = [
@@ -98,7 +98,7 @@ train_dataloader = dict(dataset=dict(lazy_init=True, pipeline=train_pipeline))
 
 
 def test_the_hub_reads_the_same_config():
-    name = 'vild/vild_text_r18_mini.py'
+    name = 'vild/mini/vild_text_r18_mini.py'
     assert hub.get_config(f'mmclip::{name}').to_dict() == read(name).to_dict()
 
 

@@ -9,16 +9,16 @@ from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from mmclip import config_path
 
 MINIS = [
-    'vild/vild_text_r18_mini.py',
-    'vild/clip_on_crops_r18_mini.py',
-    'glip/glip_t_mini.py',
+    'vild/mini/vild_text_r18_mini.py',
+    'vild/mini/clip_on_crops_r18_mini.py',
+    'glip/mini/glip_t_mini.py',
     'glip/dyhead_swin-t_coco.py',
-    'glipv2/glipv2_mini.py',
-    'lseg/lseg_r18_mini.py',
-    'group_vit/group_vit_two_stage_mini.py',
-    'action_clip/action_clip_transf_mini.py',
-    'clip4clip/clip4clip_meanp_mini.py',
-    'clip_zero_shot/clip_zero_shot_mini.py',
+    'glipv2/mini/glipv2_mini.py',
+    'lseg/mini/lseg_r18_mini.py',
+    'group_vit/mini/group_vit_two_stage_mini.py',
+    'action_clip/mini/action_clip_transf_mini.py',
+    'clip4clip/mini/clip4clip_meanp_mini.py',
+    'clip_zero_shot/mini/clip_zero_shot_mini.py',
 ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOWNSTREAM = """\
-_base_ = __import__('mmclip').config_path('vild/vild_text_r18_mini.py')
+_base_ = __import__('mmclip').config_path('vild/mini/vild_text_r18_mini.py')
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=2, val_interval=100)
 train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
 custom_hooks = [dict(type='mmclip.VocabularyHook')]

@@ -125,7 +125,8 @@ def test_every_box_head_masks_the_data_sets_novel_classes(name):
 
 
 @pytest.mark.parametrize(
-    'name', ['vild/vild_text_r18_mini.py', 'vild/vild_text_r50_lvis.py', 'vild/vild_r50_ov_coco.py']
+    'name',
+    ['vild/mini/vild_text_r18_mini.py', 'vild/vild_text_r50_lvis.py', 'vild/vild_r50_ov_coco.py'],
 )
 def test_the_loss_leaves_own_novel_classes_alone(name, own_data):
     init_default_scope('mmdet')
@@ -150,8 +151,12 @@ def test_the_loss_leaves_own_novel_classes_alone(name, own_data):
     assert not head.mask_novel.rows(head.class_names).any()
 
 
-GLIPDetector = ['glip/glip_a_mini.py', 'glip/glip_b_mini.py', 'glip/glip_c_mini.py']
-GLIPDetector += ['glip/glip_t_mini.py', 'glipv2/glipv2_mini.py', 'glip/glip_t_swin-t_lvis.py']
+GLIPDetector = ['glip/mini/glip_a_mini.py', 'glip/mini/glip_b_mini.py', 'glip/mini/glip_c_mini.py']
+GLIPDetector += [
+    'glip/mini/glip_t_mini.py',
+    'glipv2/mini/glipv2_mini.py',
+    'glip/glip_t_swin-t_lvis.py',
+]
 
 
 @pytest.mark.parametrize('novel', [None, ['dog']])
@@ -175,7 +180,7 @@ def test_captions_hold_own_classes_and_no_unlabeled_ones(name, novel, own_data):
 def test_novel_classes_with_boxes_may_be_said_to_be_absent(own_data):
     """A file that labels its rare classes, as LVIS's for supervised training."""
     init_default_scope('mmdet')
-    dataset = own_dataset(read('glip/glip_b_mini.py'), own_data, novel=['dog', OWN[2]],
+    dataset = own_dataset(read('glip/mini/glip_b_mini.py'), own_data, novel=['dog', OWN[2]],
                           drop_novel_boxes=False)  # fmt: skip
     assert dataset.get_data_info(0)['unlabeled_classes'] == {OWN[2]}
 
@@ -183,17 +188,17 @@ def test_novel_classes_with_boxes_may_be_said_to_be_absent(own_data):
 @pytest.mark.parametrize(
     'name',
     [
-        'clip_zero_shot/clip_zero_shot_mini.py',
+        'clip_zero_shot/mini/clip_zero_shot_mini.py',
         'clip_zero_shot/clip_rn50_imagenet.py',
-        'group_vit/group_vit_one_stage_mini.py',
+        'group_vit/mini/group_vit_one_stage_mini.py',
         'group_vit/group_vit_gcc_yfcc_imagenet.py',
-        'lseg/lseg_r18_mini.py',
-        'lseg/text_fcn_r18_mini.py',
+        'lseg/mini/lseg_r18_mini.py',
+        'lseg/mini/text_fcn_r18_mini.py',
         'lseg/lseg_vit_l16_ade20k.py',
-        'vild/vild_text_r18_mini.py',
-        'glip/glip_b_mini.py',
-        'glipv2/glipv2_mini.py',
-        'action_clip/action_clip_transf_mini.py',
+        'vild/mini/vild_text_r18_mini.py',
+        'glip/mini/glip_b_mini.py',
+        'glipv2/mini/glipv2_mini.py',
+        'action_clip/mini/action_clip_transf_mini.py',
     ],
 )
 def test_a_model_has_no_words_before_the_data_set_gives_them(name):
@@ -206,7 +211,9 @@ def test_a_model_has_no_words_before_the_data_set_gives_them(name):
         assert model.class_names == OWN
 
 
-@pytest.mark.parametrize('name', ['clip_zero_shot/linear_probe_mini.py', 'lseg/start_r18_mini.py'])
+@pytest.mark.parametrize(
+    'name', ['clip_zero_shot/mini/linear_probe_mini.py', 'lseg/mini/start_r18_mini.py']
+)
 def test_a_linear_probe_takes_names_but_no_other_number(name):
     config = read(name)
     assert any(hook['type'] == 'mmclip.VocabularyHook' for hook in config.custom_hooks)
@@ -232,7 +239,7 @@ def test_the_guides_recipes_read_own_data_only(number, tmp_path):
     recipe = RECIPES[number]
     texts = [recipe]
     if 'glip_t_mini' in recipe:
-        texts.append(recipe.replace('glip/glip_t_mini', 'glipv2/glipv2_mini')
+        texts.append(recipe.replace('glip/mini/glip_t_mini', 'glipv2/mini/glipv2_mini')
                      .replace('_base_.detection.dataset', '_base_.detection_dataset'))  # fmt: skip
         assert '_base_.detection_dataset' in recipe
     for text in texts:

@@ -2,6 +2,8 @@
 
 import errno
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -110,6 +112,17 @@ def test_what_is_wrong_in_a_config_is_told_with_file_and_line(text, message, tmp
 
 
 def test_a_config_by_name_and_one_that_is_not_there():
-    assert read_config('configs/vild/vild_text_r18_mini.py').model.type == 'mmclip.ViLD'
+    assert read_config('configs/vild/mini/vild_text_r18_mini.py').model.type == 'mmclip.ViLD'
     with pytest.raises(FileNotFoundError, match='no file vild/none.py, and among mmclip'):
         read_config('vild/none.py')
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = "from mmclip.user_errors import run; run(lambda: print('x\\n' * 100000))"
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b''
+    assert process.returncode == 141

@@ -1,7 +1,7 @@
 """Turns a checkpoint of the mini CLIP's training into a weights file as the one that ships.
 
     python tools/make_mini_world.py --out data/mini_world
-    python tools/train.py configs/clip_zero_shot/clip_contrastive_mini.py
+    python tools/train.py configs/clip_zero_shot/mini/clip_contrastive_mini.py
     python tools/make_mini_clip.py work_dirs/clip_contrastive_mini/iter_1000.pth
 
 Writes half precision weights and, beside them, a report of their accuracy on MiniWorld: top-1 among
@@ -51,7 +51,7 @@ def export(checkpoint: Path, out: Path) -> dict:
     write_state_dict(state, out)
     meta = dict(read_checkpoint(checkpoint).get('meta', {}))
     trained = {key: meta[key] for key in ('seed', 'iter') if key in meta}
-    return dict(config='clip_zero_shot/clip_contrastive_mini.py', **trained)
+    return dict(config='clip_zero_shot/mini/clip_contrastive_mini.py', **trained)
 
 
 class Namer:

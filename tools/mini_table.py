@@ -16,7 +16,7 @@ The file::
 
     readme: configs/lseg/README.md
     runs:                                # trainings, once per seed
-      clip: {config: lseg/lseg_r18_mini.py}
+      clip: {config: lseg/mini/lseg_r18_mini.py}
       start: {config: lseg/start_mini.py, seeds: 1}          # seed 0 for all
       other: {config: lseg/lseg_mini.py, options: {model.pretrained: '{start}'}}   # a checkpoint
       third: {config: vild/vild_mini.py, prepare: regions}   # a tool has to be run before
@@ -28,8 +28,8 @@ The file::
         columns: {Base: seg/mIoU_base, Unseen: seg/mIoU_unseen}
         rows:
           - {name: 'LSeg', run: clip}                        # tested by its own config
-          - {name: 'shuffled words', run: clip, config: lseg/lseg_r18_mini_shuffled.py}
-          - {name: 'untrained', config: lseg/lseg_r18_mini.py, untrained: true}
+          - {name: 'shuffled words', run: clip, config: lseg/mini/lseg_r18_mini_shuffled.py}
+          - {name: 'untrained', config: lseg/mini/lseg_r18_mini.py, untrained: true}
 
 A cell is the mean over seeds, with the standard deviation behind ± (from two seeds on).
 """

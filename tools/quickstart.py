@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = 'configs/vild/vild_text_r18_mini{}.py'
+CONFIG = 'configs/vild/mini/vild_text_r18_mini{}.py'
 SPLITS = ('base', 'novel', 'unseen')
 # Row of the table -> leaf of the AP50 and leaf of the naming accuracy.
 ROWS = {

@@ -85,7 +85,7 @@ _NEEDS_TRUTH += ('LoadSegMap',)
 class OpenVocabInferencer:
     """Finds what words say in images, and draws it::
 
-        detect = OpenVocabInferencer('vild/vild_text_r18_mini.py', 'work_dirs/demo/last.pth')
+        detect = OpenVocabInferencer('vild/mini/vild_text_r18_mini.py', 'work_dirs/demo/last.pth')
         results = detect('image.png', classes=['striped red star', 'blue ring'], out_dir='out')
         print(results[0].pred_instances.label_names)
 

@@ -63,7 +63,7 @@ class _Videos(Dataset):
 class VideoSearcher:
     """A CLIP4Clip with a loose head from a config and a checkpoint::
 
-        searcher = VideoSearcher('clip4clip/clip4clip_meanp_mini.py', 'work_dirs/.../iter_400.pth')
+        searcher = VideoSearcher('clip4clip/mini/clip4clip_meanp_mini.py', 'work_dirs/iter_400.pth')
         texts = searcher.texts(['a red star is moving left'])      # (1, D)
         vectors, frames = searcher.videos(list_videos('videos'))   # (N, D), (N,)
 

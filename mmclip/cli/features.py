@@ -1,6 +1,6 @@
 """Makes a store of vectors of videos, for tools/search_videos.py.
 
-    python tools/extract_video_features.py configs/clip4clip/clip4clip_meanp_mini.py \\
+    python tools/extract_video_features.py configs/clip4clip/mini/clip4clip_meanp_mini.py \\
         work_dirs/clip4clip_meanp_mini/iter_400.pth \\
         --videos data/mini_world/video/clips --out features/mini
 

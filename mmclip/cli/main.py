@@ -22,7 +22,9 @@ COMMANDS = {
     'doctor': 'look at the installed stack and say what is wrong with it',
     'list': 'list the configs of a method',
 }
-EXAMPLE = "mmclip predict photo.png vild/vild_text_r18_mini.py weights.pth --classes 'red star'"
+EXAMPLE = (
+    "mmclip predict photo.png vild/mini/vild_text_r18_mini.py weights.pth --classes 'red star'"
+)
 
 
 def usage() -> str:

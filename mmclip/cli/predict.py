@@ -1,6 +1,6 @@
 """Draws any words on any images.
 
-    python tools/demo.py image.png vild/vild_text_r18_mini.py work_dirs/demo/iter_1200.pth \
+    python tools/demo.py image.png vild/mini/vild_text_r18_mini.py work_dirs/demo/iter_1200.pth \
         --classes 'striped red star, blue ring'
 """
 

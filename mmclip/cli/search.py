@@ -1,6 +1,6 @@
 """Finds videos of a store by sentences, or by other videos.
 
-    python tools/search_videos.py features/mini configs/clip4clip/clip4clip_meanp_mini.py \\
+    python tools/search_videos.py features/mini configs/clip4clip/mini/clip4clip_meanp_mini.py \\
         work_dirs/clip4clip_meanp_mini/iter_400.pth --text "a striped red star is moving left"
 
 The search is exact and reads the store block by block, so its memory does not grow with it: up to

@@ -17,11 +17,14 @@ from mmclip.datasets.mini_world.make import make
 
 WORDS = ('plain red star', 'dotted blue ring')
 DETECTORS = {
-    'vild': 'vild/vild_text_r18_mini.py',
-    'glip': 'glip/glip_t_mini.py',
-    'glipv2': 'glipv2/glipv2_mini.py',
+    'vild': 'vild/mini/vild_text_r18_mini.py',
+    'glip': 'glip/mini/glip_t_mini.py',
+    'glipv2': 'glipv2/mini/glipv2_mini.py',
 }
-SEGMENTORS = {'lseg': 'lseg/lseg_r18_mini.py', 'group_vit': 'group_vit/group_vit_one_stage_mini.py'}
+SEGMENTORS = {
+    'lseg': 'lseg/mini/lseg_r18_mini.py',
+    'group_vit': 'group_vit/mini/group_vit_one_stage_mini.py',
+}
 TEXT = 'a bench. a car'
 
 
@@ -113,7 +116,7 @@ def test_recognizers_sample_as_the_dataset_says(frames, tmp_path, monkeypatch):
 
     make(tmp_path / 'data/mini_world', parts=('video',), scale=0.005, processes=1, report=len)
     monkeypatch.chdir(tmp_path)
-    config = Config.fromfile(config_path('action_clip/action_clip_transf_mini.py'))
+    config = Config.fromfile(config_path('action_clip/mini/action_clip_transf_mini.py'))
     config.model.update(num_frames=frames, classes=list(WORDS))
     config.test_dataloader.dataset.num_segments = frames
     init_default_scope('mmaction')

@@ -287,7 +287,7 @@ def test_demo_reads_words_and_examples():
 
 def test_vild_with_random_weights(tmp_path, mini_world_detection):
     """The real config end to end; words that the checkpoint knows need no text tower."""
-    config = Config.fromfile(config_path('vild/vild_text_r18_mini.py'))
+    config = Config.fromfile(config_path('vild/mini/vild_text_r18_mini.py'))
     config.model.roi_head.bbox_head.classifier.classes = 'mini_world'
     torch.manual_seed(0)
     model = MMENGINE_MODELS.build(config.model)
@@ -297,7 +297,7 @@ def test_vild_with_random_weights(tmp_path, mini_world_detection):
     names = model.class_names
     meta = dict(dataset_meta=dict(classes=names, novel=names[2:4]))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'random.pth')
-    detect = OpenVocabInferencer('vild/vild_text_r18_mini.py', tmp_path / 'random.pth')
+    detect = OpenVocabInferencer('vild/mini/vild_text_r18_mini.py', tmp_path / 'random.pth')
     assert detect.model.roi_head.bbox_head.mask_novel.novel == set(names[2:4])
     folder = mini_world_detection / 'detection' / 'test'
     results = detect(folder, out_dir=tmp_path / 'out', score_thr=0.0, batch_size=4)
@@ -313,7 +313,7 @@ def test_vild_with_random_weights(tmp_path, mini_world_detection):
 
 def test_a_converted_checkpoint_gets_its_embeddings_with_its_words(tmp_path):
     """tools/convert_checkpoint.py gives LSeg's weights without any words."""
-    leaf = 'lseg/lseg_r18_mini.py'
+    leaf = 'lseg/mini/lseg_r18_mini.py'
     model = MMENGINE_MODELS.build(Config.fromfile(config_path(leaf)).model)
     words = 'decode_head.conv_seg.classifier.'
     state = {k: v for k, v in model.state_dict().items() if not k.startswith(words)}

@@ -92,7 +92,7 @@ def test_things_are_large_and_hardly_overlap():
 
 def test_the_mini_config_reads_it(root):
     init_default_scope('mmseg')
-    config = Config.fromfile(config_path('group_vit/group_vit_one_stage_mini.py'))
+    config = Config.fromfile(config_path('group_vit/mini/group_vit_one_stage_mini.py'))
     train = config.train_dataloader.dataset
     train.shards = str(root / 'train-{00000..00007}.tar')
     dataset = DATASETS.build(train)

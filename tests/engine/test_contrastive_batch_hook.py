@@ -68,13 +68,13 @@ def test_a_loss_that_compares_samples_speaks_for_any_model_around_it(said, loss)
 @pytest.mark.parametrize(
     'name, hint',
     [
-        ('clip_zero_shot/clip_contrastive_mini.py', 'model.chunk_size (pairs at a time)'),
-        ('group_vit/group_vit_one_stage_mini.py', 'model.train_cfg.chunk_size (images) and'),
-        ('clip4clip/clip4clip_meanp_mini.py', 'model.frame_chunk (frames at a time)'),
-        ('action_clip/action_clip_transf_mini.py', 'batch_size=64'),
-        ('glipv2/glipv2_mini.py', 'batch_size=64'),
-        ('glip/glip_t_mini.py', None),
-        ('vild/vild_text_r18_mini.py', None),
+        ('clip_zero_shot/mini/clip_contrastive_mini.py', 'model.chunk_size (pairs at a time)'),
+        ('group_vit/mini/group_vit_one_stage_mini.py', 'model.train_cfg.chunk_size (images) and'),
+        ('clip4clip/mini/clip4clip_meanp_mini.py', 'model.frame_chunk (frames at a time)'),
+        ('action_clip/mini/action_clip_transf_mini.py', 'batch_size=64'),
+        ('glipv2/mini/glipv2_mini.py', 'batch_size=64'),
+        ('glip/mini/glip_t_mini.py', None),
+        ('vild/mini/vild_text_r18_mini.py', None),
     ],
 )
 def test_every_config_has_the_hook_once_and_its_model_says_what_it_does(said, name, hint):

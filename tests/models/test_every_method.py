@@ -94,43 +94,43 @@ LABEL = torch.tensor([1])
 TEXTS = ['a red star', 'red', 'star', 'red']
 # Config: sample of a training, sample of a test, inputs, settings.
 METHODS = {
-    'vild/vild_text_r18_mini.py': (wordless, wordless, images(), {}),
-    'vild/vild_ensemble_r18_mini.py': (wordless, wordless, images(), {}),
-    'glip/glip_t_mini.py': (detected, detected, images(), {}),
-    'glipv2/glipv2_mini.py': (detected, detected, images(), {}),
-    'lseg/lseg_r18_mini.py': (segmented, segmented, images(), {}),
-    'group_vit/group_vit_one_stage_mini.py': (
+    'vild/mini/vild_text_r18_mini.py': (wordless, wordless, images(), {}),
+    'vild/mini/vild_ensemble_r18_mini.py': (wordless, wordless, images(), {}),
+    'glip/mini/glip_t_mini.py': (detected, detected, images(), {}),
+    'glipv2/mini/glipv2_mini.py': (detected, detected, images(), {}),
+    'lseg/mini/lseg_r18_mini.py': (segmented, segmented, images(), {}),
+    'group_vit/mini/group_vit_one_stage_mini.py': (
         with_meta(texts=TEXTS),
         segmented,
         images(),
         {},
     ),
-    'action_clip/action_clip_transf_mini.py': (
+    'action_clip/mini/action_clip_transf_mini.py': (
         with_data(gt_label=LABEL),
         with_data(gt_label=LABEL),
         images(2),
         {'model.num_frames': 2},
     ),
-    'clip4clip/clip4clip_seqtransf_mini.py': (
+    'clip4clip/mini/clip4clip_seqtransf_mini.py': (
         with_data(texts=['a video']),
         with_data(texts=['a video', 'a film']),
         images(2),
         {},
     ),
-    'clip4clip/clip4clip_tighttransf_mini.py': (
+    'clip4clip/mini/clip4clip_tighttransf_mini.py': (
         with_data(texts=['a video']),
         with_data(texts=['a video', 'a film']),
         images(2),
         {},
     ),
-    'clip_zero_shot/clip_contrastive_mini.py': (with_meta(text='a star'), None, images(), {}),
-    'clip_zero_shot/clip_zero_shot_mini.py': (
+    'clip_zero_shot/mini/clip_contrastive_mini.py': (with_meta(text='a star'), None, images(), {}),
+    'clip_zero_shot/mini/clip_zero_shot_mini.py': (
         None,
         with_data(gt_label=LABEL),
         images(),
         {},
     ),
-    'clip_zero_shot/linear_probe_mini.py': (
+    'clip_zero_shot/mini/linear_probe_mini.py': (
         with_data(gt_label=LABEL),
         with_data(gt_label=LABEL),
         images(),
@@ -287,7 +287,7 @@ def pipelines(node: Any) -> Iterator[list]:
 
 
 @pytest.mark.parametrize(
-    'name', [*METHODS, 'group_vit/group_vit_two_stage_mini_colors_textures.py']
+    'name', [*METHODS, 'group_vit/mini/group_vit_two_stage_mini_colors_textures.py']
 )
 def test_pipelines_pickle(name):
     cfg = Config.fromfile(config_path(name))

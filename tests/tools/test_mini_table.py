@@ -10,9 +10,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = dict(
     runs=dict(
-        start=dict(config='lseg/start_r18_mini.py', seeds=1),
+        start=dict(config='lseg/mini/start_r18_mini.py', seeds=1),
         model=dict(
-            config='lseg/lseg_r18_mini_supervised.py',
+            config='lseg/mini/lseg_r18_mini_supervised.py',
             options={'model.backbone.init_cfg.checkpoint': '{start}', 'train_cfg.max_iters': 3},
         ),
     ),
@@ -21,7 +21,7 @@ PLAN = dict(
             columns={'mIoU': 'seg/mIoU', 'seed': 'seed'},
             rows=[
                 dict(name='LSeg', run='model'),
-                dict(name='shuffled', run='model', config='lseg/lseg_r18_mini_shuffled.py'),
+                dict(name='shuffled', run='model', config='lseg/mini/lseg_r18_mini_shuffled.py'),
             ],
         )
     ),
@@ -153,8 +153,8 @@ def test_another_process_at_work_is_left_alone(tool, plan, capsys):
 
 def test_what_a_training_reads_is_made_once_from_seed_0(tool, plan, tmp_path):
     content = yaml.safe_load(plan.read_text())
-    content['runs']['start'] = dict(config='lseg/start_r18_mini.py')
-    content['runs']['model'] = dict(config='lseg/lseg_r18_mini.py', prepare='store')
+    content['runs']['start'] = dict(config='lseg/mini/start_r18_mini.py')
+    content['runs']['model'] = dict(config='lseg/mini/lseg_r18_mini.py', prepare='store')
     content['prepare'] = dict(
         store=dict(
             tool='precompute_regions.py', arguments={'--checkpoint': '{start}', '--out': 'x'}
@@ -246,7 +246,7 @@ def test_a_report_runs_nothing_and_shows_what_is_done(tool, plan):
 
 def test_only_some_rows(tool, plan, monkeypatch):
     content = yaml.safe_load(plan.read_text())
-    row = dict(name='untrained', config='lseg/lseg_r18_mini.py', untrained=True)
+    row = dict(name='untrained', config='lseg/mini/lseg_r18_mini.py', untrained=True)
     content['tables']['main']['rows'].append(row)
     plan.write_text(yaml.safe_dump(content))
     monkeypatch.setattr(tool.Table, 'untrained', lambda *_: Path('nothing.pth'))

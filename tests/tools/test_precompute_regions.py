@@ -183,7 +183,7 @@ def test_number_of_the_process():
 
 
 def test_proposals_of_a_detector(tool, data, tmp_path):
-    config = ROOT / 'configs' / 'vild' / 'vild_text_r18_mini.py'
+    config = ROOT / 'configs' / 'vild' / 'mini' / 'vild_text_r18_mini.py'
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)

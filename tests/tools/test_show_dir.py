@@ -13,12 +13,12 @@ from mmclip import config_path
 from mmclip.datasets.mini_world.make import make
 
 HOOKS = {'mmdet': 'mmdet.DetVisualizationHook', 'mmseg': 'mmseg.SegVisualizationHook'}
-MINIS = {'mmdet': 'vild/vild_text_r18_mini.py', 'mmseg': 'lseg/lseg_r18_mini.py'}
+MINIS = {'mmdet': 'vild/mini/vild_text_r18_mini.py', 'mmseg': 'lseg/mini/lseg_r18_mini.py'}
 ROOT = Path(__file__).resolve().parents[2] / 'configs'
 # Those that name a runtime; the others inherit from them.
 LEAVES = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in ROOT.glob('[!_]*/*.py')
+    for path in [*ROOT.glob('[!_]*/*.py'), *ROOT.glob('*/mini/*.py')]
     if '_runtime.py' in path.read_text()
 )
 

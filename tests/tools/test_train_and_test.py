@@ -88,7 +88,7 @@ def test_the_folder_of_the_images_and_own_help(tmp_path):
         ),
         (
             "load_from = 'work_dirs/vild_text_r18_mini/last.pth'\n",
-            'how to get it: python tools/train.py vild/vild_text_r18_mini.py',
+            'how to get it: python tools/train.py vild/mini/vild_text_r18_mini.py',
         ),
         ("val_evaluator['ann_file'] = 'e/val.json'\n", 'e/val.json does not exist (val_evaluator'),
         (

@@ -26,7 +26,7 @@ from mmclip.stores.video_features import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = 'clip4clip/clip4clip_meanp_mini.py'
+CONFIG = 'clip4clip/mini/clip4clip_meanp_mini.py'
 
 
 def tool(name):
@@ -108,7 +108,7 @@ def test_other_videos_or_weights_are_another_store(store, videos, tmp_path):
     config.write_text(f"_base_ = 'mmclip::{CONFIG}'\nmodel = dict(pretrained=None)\n")
     with pytest.raises(ValueError, match='other weights'):
         tool('search_videos').main([str(store), str(config), 'none', '--text', 'a star'])
-    tight = 'clip4clip/clip4clip_tighttransf_mini.py'
+    tight = 'clip4clip/mini/clip4clip_tighttransf_mini.py'
     with pytest.raises(ValueError, match='no vectors of videos'):
         extract.main([tight, 'none', '--videos', one, '--out', str(tmp_path / 'tight')])
 

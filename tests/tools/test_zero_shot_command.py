@@ -25,7 +25,7 @@ def test_mini_clip_names_images_without_a_checkpoint(tmp_path):
     )
     found = {}
     for name in ('clip_zero_shot_mini', 'clip_zero_shot_mini_shuffled'):
-        done = run(tmp_path, f'clip_zero_shot/{name}.py', '--work-dir', name)
+        done = run(tmp_path, f'clip_zero_shot/mini/{name}.py', '--work-dir', name)
         assert done.returncode == 0, done.stderr[-2000:]
         (metrics,) = (tmp_path / name).glob('*/*.json')
         found[name] = json.loads(metrics.read_text())
@@ -35,6 +35,6 @@ def test_mini_clip_names_images_without_a_checkpoint(tmp_path):
 
 
 def test_a_config_without_weights_of_its_own_needs_a_checkpoint(tmp_path):
-    done = run(tmp_path, 'clip_zero_shot/linear_probe_mini.py')
+    done = run(tmp_path, 'clip_zero_shot/mini/linear_probe_mini.py')
     assert done.returncode != 0 and 'no weights of its own' in done.stderr
     assert not list(tmp_path.iterdir())

@@ -41,7 +41,7 @@ def test_more_words_than_the_legend_holds():
 def test_any_words_on_a_image_by_the_inferencer(tmp_path):
     from mmclip.apis import OpenVocabInferencer
 
-    config = Config.fromfile(config_path('lseg/lseg_r18_mini.py'))
+    config = Config.fromfile(config_path('lseg/mini/lseg_r18_mini.py'))
     init_default_scope('mmseg')
     torch.manual_seed(0)
     model = MODELS.build(config.model)

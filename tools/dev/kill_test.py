@@ -8,7 +8,7 @@ every bit. One process on the CPU (or on a GPU: --cfg-options randomness.determi
 With --sigterm the whole process group gets SIGTERM instead, at moments drawn from the first line of
 tools/train.py to the end of the run: each must end with 75 (or 0, if the run had ended before).
 
-    python tools/dev/kill_test.py --config configs/vild/vild_text_r18_mini.py --iters 30
+    python tools/dev/kill_test.py --config configs/vild/mini/vild_text_r18_mini.py --iters 30
     python tools/dev/kill_test.py --iters 6 --kills 20 --sigterm --validate
 """
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--config', default='configs/vild/vild_text_r18_mini.py')
+    parser.add_argument('--config', default='configs/vild/mini/vild_text_r18_mini.py')
     parser.add_argument('--iters', type=int, default=30, help='iterations of the run')
     parser.add_argument('--interval', type=int, default=3, help='iterations between checkpoints')
     parser.add_argument('--kills', type=int, default=10)

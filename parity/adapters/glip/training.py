@@ -35,7 +35,7 @@ def full_keys(case: Case) -> list[Comparison]:
         tiny_b='glip_b_swin-t_o365',
         tiny_c='glip_c_swin-t_o365_goldg',
         tiny_o365_goldg_cc_sbu='glip_t_swin-t_cc3m_sbu',
-        large='glip_l_swin-l',
+        large='glip_l_swin-l_four_ods_goldg_cap24m',
     )
     name = names[case.name.removeprefix('full_keys_glip_')]
     with torch.device('meta'), NumbersOnCPU():
@@ -117,7 +117,10 @@ def optim_and_tuning(case: Case) -> list[Comparison]:
     config = case.config
     names = config['param_names']
     ours, found = our_names(names), {}
-    for size, leaf in (('tiny', 'glip_c_swin-t_o365_goldg'), ('large', 'glip_l_swin-l')):
+    for size, leaf in (
+        ('tiny', 'glip_c_swin-t_o365_goldg'),
+        ('large', 'glip_l_swin-l_four_ods_goldg_cap24m'),
+    ):
         wrapper = Config.fromfile(config_path(f'glip/{leaf}.py')).optim_wrapper
         constructor = RegexOptimWrapperConstructor(
             dict(optimizer=wrapper.optimizer), paramwise_cfg=wrapper.paramwise_cfg

@@ -19,7 +19,7 @@ from mmclip.io.checkpoint import read_state_dict
 from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
 from mmclip.registry import MODELS
 
-CONFIGS = ('clip_contrastive_mini.py', 'clip_contrastive_vit_b32_cc3m.py')
+CONFIGS = ('mini/clip_contrastive_mini.py', 'clip_contrastive_vit_b32_cc3m.py')
 TEXTS = ['a star', 'a photo of a dotted purple moon.', '', 'red ' * 100]
 TINY_TOWER = dict(context_length=16, vocab_size=49408, width=32, heads=2, layers=2)
 TINY = dict(
@@ -142,7 +142,7 @@ def test_gains_biases_and_scale_do_not_decay(name):
 
 def run(world: Path, work_dir: Path, start: Path | None = None) -> dict[str, torch.Tensor]:
     """Six iterations of the mini config on a small world, or what is left of them."""
-    config = Config.fromfile(config_path('clip_zero_shot/clip_contrastive_mini.py'))
+    config = Config.fromfile(config_path('clip_zero_shot/mini/clip_contrastive_mini.py'))
     shards = f'{world}/captions/train-{{00000..00007}}.tar'
     config.merge_from_dict(
         dict(

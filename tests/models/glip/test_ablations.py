@@ -114,7 +114,7 @@ def test_a_loss_without_its_logits_or_its_targets_is_an_error(settings, words):
 
 @pytest.mark.parametrize('folder', ['glip', 'glipv2'])
 def test_leaves_of_lvis_and_flickr_leave_boxes_as_the_official_evaluation_takes_them(folder):
-    leaves = Path(config_path('glip/glip_b_mini.py')).parents[1] / folder
+    leaves = Path(config_path('glip/mini/glip_b_mini.py')).parents[2] / folder
     paths = [path for kind in ('lvis', 'flickr') for path in leaves.glob(f'*{kind}*.py')]
     assert len(paths) >= 3
     for path in paths:

@@ -51,7 +51,12 @@ def train(work_dir: Path, cwd: Path, *options: str, resume: bool = False) -> Non
     words = [f'{a}.{b}={value}' for a, part in short.items() for b, value in part.items()]
     words += [f'val_{part}=None' for part in ('dataloader', 'evaluator', 'cfg')]
     command = ['bash', str(ROOT / 'tools/dist_train.sh')]
-    command += [str(ROOT / 'configs/glip/glip_b_mini_fsdp.py'), '2', '--work-dir', str(work_dir)]
+    command += [
+        str(ROOT / 'configs/glip/mini/glip_b_mini_fsdp.py'),
+        '2',
+        '--work-dir',
+        str(work_dir),
+    ]
     command += ['--resume'] if resume else []
     command += ['--cfg-options', *words, 'default_hooks.checkpoint.interval=2', *options]
     env = os.environ | dict(PATH=path, PORT=port, OMP_NUM_THREADS='1')
@@ -73,5 +78,5 @@ def test_the_mini_leaf_trains_and_resumes_on_two_processes(mini_world_detection,
     start = read_state_dict(tmp_path / 'a/iter_2.pth')
     assert not torch.equal(first['bbox_head.reg.weight'], start['bbox_head.reg.weight'])
     # One file of ordinary weights.
-    model = MODELS.build(Config.fromfile(ROOT / 'configs/glip/glip_b_mini.py').model)
+    model = MODELS.build(Config.fromfile(ROOT / 'configs/glip/mini/glip_b_mini.py').model)
     model.load_state_dict(first)

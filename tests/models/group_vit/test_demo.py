@@ -13,7 +13,7 @@ from mmclip.io.checkpoint import write_state_dict
 from mmclip.registry import MODELS
 from mmclip.visualization.group_maps import draw_groups, group_names
 
-LEAF = 'group_vit/group_vit_one_stage_mini.py'
+LEAF = 'group_vit/mini/group_vit_one_stage_mini.py'
 
 
 @pytest.fixture(scope='module')

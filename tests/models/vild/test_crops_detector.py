@@ -41,7 +41,7 @@ def image(model) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_names_are_those_of_the_image_tower():
-    model = build('clip_on_crops_r18_mini', per_proposal=True)
+    model = build('mini/clip_on_crops_r18_mini', per_proposal=True)
     raw, inputs = image(model)
     rule = model._rule()
     clip = model.roi_head.bbox_head.classifier.text_encoder.clip
@@ -58,7 +58,7 @@ def test_names_are_those_of_the_image_tower():
 
 
 def test_beside_the_words_it_is_a_branch_of_the_ensemble():
-    model = build('vild_text_and_crops_r18_mini', per_proposal=True)
+    model = build('mini/vild_text_and_crops_r18_mini', per_proposal=True)
     raw, inputs = image(model)
     head = model.roi_head.bbox_head
     with torch.no_grad():
@@ -76,13 +76,13 @@ def test_beside_the_words_it_is_a_branch_of_the_ensemble():
 
 
 def test_no_proposal_and_nothing_to_train():
-    model = build('clip_on_crops_r18_mini')
+    model = build('mini/clip_on_crops_r18_mini')
     _, inputs = image(model)
     (found,) = model.predict(inputs, [sample(bboxes=BOXES[:0])])
     assert len(found.pred_instances) == 0
     with pytest.raises(NotImplementedError, match='for testing'):
         model.loss(inputs, [])
-    cfg = Config.fromfile(config_path('vild/clip_on_crops_r18_mini.py')).model
+    cfg = Config.fromfile(config_path('vild/mini/clip_on_crops_r18_mini.py')).model
     cfg.mode = 'all'
     with pytest.raises(ValueError, match="mode: 'all' is none of crops, text_and_crops"):
         MODELS.build(cfg)

@@ -24,7 +24,7 @@ MASK_HEAD = dict(
 
 def small_model(kind: str) -> ConfigDict:
     """The MiniWorld detector with six classes, random weights, and another RoI head."""
-    cfg = Config.fromfile(config_path('vild/vild_text_r18_mini.py')).model
+    cfg = Config.fromfile(config_path('vild/mini/vild_text_r18_mini.py')).model
     cfg.backbone.pretrained = None
     head, rcnn = cfg.roi_head, cfg.train_cfg.rcnn
     head.bbox_head.classifier.update(

@@ -53,7 +53,7 @@ def test_bad_settings():
 
 def build(fill, *, cascade=False, image_branch=False, with_norm=False, **kwargs):
     init_default_scope('mmdet')
-    cfg = Config.fromfile(config_path('vild/vild_text_r18_mini.py')).model
+    cfg = Config.fromfile(config_path('vild/mini/vild_text_r18_mini.py')).model
     cfg.backbone.pretrained = None
     head, rcnn = cfg.roi_head, cfg.train_cfg.rcnn
     head.bbox_head.classifier.update(

@@ -58,7 +58,7 @@ def test_attributes_are_those_of_the_formula(oracles):
 
 @pytest.fixture(scope='module')
 def detector():
-    cfg = Config.fromfile(config_path('vild/vild_text_r18_mini.py'))
+    cfg = Config.fromfile(config_path('vild/mini/vild_text_r18_mini.py'))
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     cfg.model.roi_head.bbox_head.classifier.text_encoder.pretrained = None

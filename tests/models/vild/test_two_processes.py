@@ -32,7 +32,7 @@ class Heads(torch.nn.Module):
 
     def __init__(self, image_branch: bool) -> None:
         super().__init__()
-        cfg = Config.fromfile(config_path('vild/vild_text_r18_mini.py')).model
+        cfg = Config.fromfile(config_path('vild/mini/vild_text_r18_mini.py')).model
         head = cfg.roi_head
         head.bbox_head.classifier.update(
             classes=NAMES, text_encoder=dict(type='mmclip.CLIPTextEncoder', model='mini_clip')

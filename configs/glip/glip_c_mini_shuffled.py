@@ -1,4 +1,0 @@
-# Control: every class is read as another one; AP must fall to nothing.
-# python tools/test.py configs/glip/glip_c_mini_shuffled.py CHECKPOINT
-_base_ = './glip_c_mini.py'
-custom_hooks = [dict(type='mmclip.VocabularyHook', train=False, shuffle_seed=0)]

@@ -1,4 +1,0 @@
-# Naming accuracy at ground-truth boxes, with the vocabulary of vild_text_r18_mini_shuffled.py.
-# python tools/test.py configs/vild/vild_text_r18_mini_naming_shuffled.py CHECKPOINT
-_base_ = './vild_text_r18_mini_naming.py'
-custom_hooks = [dict(type='mmclip.VocabularyHook', shuffle_seed=0)]
