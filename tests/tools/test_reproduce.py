@@ -1,4 +1,4 @@
-"""tools/mini_table.py: what is run, what is skipped, what stands in the README."""
+"""benchmarks/reproduce.py: what is run, what is skipped, what stands in the README."""
 
 import json
 import sys
@@ -31,8 +31,8 @@ PLAN = dict(
 @pytest.fixture
 def tool(tmp_path, monkeypatch):
     """The module with train.py and test.py replaced by what they leave behind, and their calls."""
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    import mini_table
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    import reproduce
 
     calls = []
 
@@ -51,18 +51,18 @@ def tool(tmp_path, monkeypatch):
             (folder / 'now.json').write_text(json.dumps(metrics))
 
     fail = []
-    monkeypatch.setattr(mini_table, 'call', call)
-    mini_table.fail = fail
-    mini_table.calls = calls
-    yield mini_table
-    sys.modules.pop('mini_table', None)
+    monkeypatch.setattr(reproduce, 'call', call)
+    reproduce.fail = fail
+    reproduce.calls = calls
+    yield reproduce
+    sys.modules.pop('reproduce', None)
 
 
 @pytest.fixture
 def plan(tmp_path):
     readme = tmp_path / 'README.md'
     readme.write_text('before\n<!-- mini_table: main -->\nold\n<!-- /mini_table -->\nafter\n')
-    path = tmp_path / 'lseg' / 'mini_table.yml'
+    path = tmp_path / 'lseg' / 'lseg.yml'
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(dict(readme=str(readme), **PLAN)))
     return path
@@ -110,11 +110,9 @@ def test_what_is_recorded_beside_the_plan_is_not_measured_again(tool, plan):
     records.write_text(json.dumps(kept))
     run(tool, plan, '--seeds', '0')
     assert [call[:2] for call in tool.calls] == [('test.py', 'lseg_r18_mini_shuffled')]
-    assert sorted(
-        path.name for path in plan.parent.glob('mini_table.*') if path.suffix != '.lock'
-    ) == [
-        'mini_table.json',
-        'mini_table.yml',
+    assert sorted(path.name for path in plan.parent.glob('lseg.*') if path.suffix != '.lock') == [
+        'lseg.json',
+        'lseg.yml',
     ]
 
 
@@ -204,7 +202,9 @@ def test_bad_plans(tool, plan, capsys):
 
 
 def test_shipped_plans_name_runs_and_markers_that_exist(tool):
-    for path in sorted(ROOT.glob('configs/*/mini_table.yml')):
+    plans = sorted(ROOT.glob('benchmarks/mini_world/*.yml'))
+    assert len(plans) >= 7
+    for path in plans:
         content = tool.read_plan(path)
         readme = (ROOT / content['readme']).read_text()
         for name, table in content['tables'].items():

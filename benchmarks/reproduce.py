@@ -1,11 +1,11 @@
 """Trains and tests the rows of a method's MiniWorld tables over several seeds; can be cut off.
 
-    python tools/mini_table.py configs/lseg/mini_table.yml --seeds 0 1 2 [--only RUN ...] [--report]
+    python benchmarks/reproduce.py benchmarks/mini_world/lseg.yml --seeds 0 1 2 [--report] ...
 
 Every run is tools/train.py, every row tools/test.py. What is done is kept below ``--work-dir`` and
 skipped the next time, a training that was cut off goes on, and a run whose config has changed since
 is made anew. A second process with the same arguments takes the runs that the first has not begun.
-Metrics are also kept beside the plan, in ``mini_table.json``: a row that stands there is not
+Metrics are also kept beside the plan, in a json of its name: a row that stands there is not
 measured again, on whatever machine; delete its line to do so. At the end the tables are written
 into the method's README, between their markers::
 
@@ -54,7 +54,7 @@ from mmengine.config import Config, DictAction
 from mmclip import config_path, user_errors
 from mmclip.io.atomic import write_text
 
-TOOLS = Path(__file__).resolve().parent
+TOOLS = Path(__file__).resolve().parent.parent / 'tools'
 MARKER = r'(<!-- mini_table: {name} -->\n).*?(<!-- /mini_table -->)'
 
 
@@ -343,12 +343,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('plan', type=Path, help='e.g. configs/lseg/mini_table.yml')
+    parser.add_argument('plan', type=Path, help='e.g. benchmarks/mini_world/lseg.yml')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument(
         '--only', nargs='+', metavar='RUN', help="rows of these runs only, or of 'untrained' ones"
     )
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/mini_table'))
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
     parser.add_argument(
         '--train-options',
         nargs='+',
@@ -364,7 +364,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         table = Table(options.plan, options.work_dir, options.train_options, options.report)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f'mini_table: {error}', file=sys.stderr)
+        print(f'reproduce: {error}', file=sys.stderr)
         return 1
     results: dict[str, list] = {name: [] for name in table.plan['tables']}
     failed = 0
@@ -378,7 +378,7 @@ def main(arguments: list[str] | None = None) -> int:
                     found.append(table.test(row, seed))
                 except RuntimeError as error:
                     failed += 1
-                    print(f'mini_table: {row["name"]}, seed {seed}: {error}', file=sys.stderr)
+                    print(f'reproduce: {row["name"]}, seed {seed}: {error}', file=sys.stderr)
             results[name].append((row['name'], [metrics for metrics in found if metrics]))
         print(f'{name}\n{markdown(content, results[name])}', flush=True)
     if not options.no_readme and not options.only:
