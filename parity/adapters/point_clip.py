@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -247,8 +248,10 @@ def train_augment(case: Case) -> dict:
             shift=config['shift_range'],
         )
     )
-    draws = iter((inputs['scale'].numpy(), inputs['shift'].numpy()))
-    with mock.patch.object(np.random, 'uniform', lambda *_, **__: next(draws)):
+    draws = {tuple(config[f'{name}_range']): inputs[name].numpy() for name in ('scale', 'shift')}
+    # The draws are the fixture's; the ranges are checked by being asked for.
+    generator = SimpleNamespace(uniform=lambda low, high, size: draws[low, high])
+    with mock.patch.object(np.random.mtrand, '_rand', generator):
         out = transform(dict(points=inputs['points'].numpy()))
     return dict(points=torch.as_tensor(out['points']))
 

@@ -19,7 +19,8 @@ Files: ``classifier.py`` (:class:`PointCLIPClassifier`), ``perspective.py`` (V1'
 ``view_sets.py`` (angles), ``map_images.py`` (maps to CLIP's images), ``clouds.py`` (batches of
 equal and of different lengths), ``adapter.py`` (:class:`InterViewAdapter`), ``loss.py``
 (:class:`SmoothCELoss`), ``point_net.py`` (:class:`PointNetClassifier`, the partner of ensembles),
-``view_weights.py`` (the search), ``samples.py`` (labels and predictions), ``convert.py``.
+``view_weights.py`` (the search), ``samples.py`` (labels and predictions),
+``pretrained_part.py`` (strict loading), ``convert.py``.
 
 Known differences from the official code: the adapter is trained in float32, not in half precision;
 text features are encoded once, not at every step; weights of views are a setting of the model and

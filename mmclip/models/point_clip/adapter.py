@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmclip.models.point_clip.pretrained_part import load_part
 from mmclip.registry import MODELS
 
 
@@ -27,6 +28,9 @@ class InterViewAdapter(BaseModule):
         ratio: Of the adapted features.
         fusion_init: Of every view's ratio.
         dropout: Probability.
+        pretrained: Checkpoint file whose keys ``adapter...`` fill it when the model is filled, e.g.
+            the released adapter after ``mmclip convert``; None: it is trained, or comes with the
+            model's checkpoint.
 
     Shapes:
         (B, V, C) raw view features -> (B, V, C) float32.
@@ -44,8 +48,11 @@ class InterViewAdapter(BaseModule):
         ratio: float = 0.6,
         fusion_init: float = 0.5,
         dropout: float = 0.075,
+        pretrained: str | None = None,
     ) -> None:
         super().__init__()
+        self.pretrained = pretrained
+        self.is_filled = pretrained is None
         if num_views < 1 or embed_dim < 1:
             raise ValueError(f'num_views, embed_dim: {num_views} and {embed_dim}; both start at 1')
         if not 0 <= ratio <= 1:
@@ -58,6 +65,16 @@ class InterViewAdapter(BaseModule):
         self.global_norm = nn.BatchNorm1d(embed_dim)
         self.view_fc1 = nn.Linear(embed_dim, embed_dim)
         self.view_fc2 = nn.Linear(embed_dim, num_views * embed_dim)
+
+    def init_weights(self) -> None:
+        """Load ``pretrained`` unless weights were loaded before."""
+        if not self.is_filled:
+            load_part(self, self.pretrained, prefix='adapter.', name='adapter.pretrained')
+            self.is_filled = True
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        self.is_filled |= f'{prefix}fusion_ratio' in state_dict
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, V, C) -> (B, V, C)."""

@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 
 from mmclip.models.point_clip.clouds import Clouds
+from mmclip.models.point_clip.pretrained_part import load_part
 from mmclip.models.point_clip.samples import labels_of, predicted
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names
@@ -42,8 +43,9 @@ class PointCLIPClassifier(BaseModel):
         loss: Config of a loss (B, K), (B,) -> (); None: ``mmclip.SmoothCELoss``, as officially.
         view_weights: V numbers from 0 on, not all 0; None: 1 for each view.
         fuse: ``'cosine'`` or ``'softmax'``.
-        ensemble: Config of a frozen model whose mode ``'tensor'`` gives logits (B, K) of clouds;
-            ``init_cfg=dict(type='Pretrained', checkpoint=...)`` brings its weights.
+        ensemble: ``dict(model=..., pretrained=...)``: the config of a model whose mode ``'tensor'``
+            gives logits (B, K) of clouds, and its checkpoint file (None: random weights, or those
+            of this model's checkpoint). It is frozen.
         logit_ratio: Of the ensemble's logits.
         store_view_scores: Whether predictions carry ``view_scores`` (V, K): what the view weights
             weigh, so ``view_weights @ view_scores`` ranks the classes.
@@ -92,17 +94,25 @@ class PointCLIPClassifier(BaseModel):
         sizes = dict(num_views=self.num_views, embed_dim=width)
         self.adapter = MODELS.build({**adapter, **sizes}) if adapter else None
         self.loss_module = MODELS.build(loss or dict(type='mmclip.SmoothCELoss'))
-        self.register_buffer('view_weights', torch.ones(self.num_views))
+        self.register_buffer('view_weights', torch.ones(self.num_views), persistent=False)
         if view_weights is not None:
             self.set_view_weights(view_weights)
         self.fuse = fuse
-        self.ensemble = MODELS.build(ensemble).requires_grad_(False).eval() if ensemble else None
+        self._build_ensemble(ensemble)
         self.logit_ratio = logit_ratio
         self.store_view_scores = store_view_scores
         self.view_chunk = view_chunk
 
-    # A converted adapter has none.
-    optional_buffers = ('view_weights',)
+    def _build_ensemble(self, ensemble: dict | None) -> None:
+        if ensemble and not (set(ensemble) <= {'model', 'pretrained'} and 'model' in ensemble):
+            raise ValueError(
+                f'ensemble: got {sorted(ensemble)}; expected dict(model=dict(type=...), '
+                "pretrained='checkpoint.pth')"
+            )
+        self.ensemble = None
+        self.ensemble_pretrained = (ensemble or {}).get('pretrained')
+        if ensemble:
+            self.ensemble = MODELS.build(ensemble['model']).requires_grad_(False).eval()
 
     # -- settings ---------------------------------------------------------------------------------
 
@@ -151,10 +161,21 @@ class PointCLIPClassifier(BaseModel):
         self.fill()
 
     def fill(self) -> None:
-        """Load what neither a checkpoint nor ``init_weights`` brought: image tower, embeddings."""
-        for part in (self.backbone, self.head):
+        """Load what neither a checkpoint nor ``init_weights`` brought.
+
+        The image tower, the embeddings, the adapter and the ensemble.
+        """
+        for part in (self.backbone, self.head, self.adapter):
             if not getattr(part, 'is_filled', True):
                 part.init_weights()
+        if self.ensemble_pretrained is not None:
+            load_part(self.ensemble, self.ensemble_pretrained, name='ensemble.pretrained')
+            self.ensemble_pretrained = None
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+        if any(name.startswith(f'{prefix}ensemble.') for name in state_dict):
+            self.ensemble_pretrained = None
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     # -- features and scores ----------------------------------------------------------------------
 
