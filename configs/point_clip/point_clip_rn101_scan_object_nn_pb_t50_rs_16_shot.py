@@ -8,3 +8,5 @@ _base_ = [
 ]
 
 default_scope = 'mmengine'
+default_hooks = dict(checkpoint=dict(by_epoch=True, interval=50, save_best='accuracy/top1'))
+log_processor = dict(by_epoch=True)

@@ -8,6 +8,8 @@ _base_ = [
 ]
 
 default_scope = 'mmengine'
+# Nothing is trained; the validation split is for the weights of the views.
+train_dataloader = None
 # Distance and resolution as in the paper; released are ModelNet40's only.
 model = dict(projector=dict(resolution=196, distance=1.8))
 val_dataloader = dict(dataset=dict(variant='obj_bg'))

@@ -8,3 +8,5 @@ _base_ = [
 ]
 
 default_scope = 'mmengine'
+# Nothing is trained; the validation split is for the weights of the views.
+train_dataloader = None

@@ -8,5 +8,7 @@ _base_ = [
 ]
 
 default_scope = 'mmengine'
+# Nothing is trained; the validation split is for the weights of the views.
+train_dataloader = None
 val_dataloader = dict(dataset=dict(variant='obj_only'))
 test_dataloader = dict(dataset=dict(variant='obj_only'))

@@ -6,6 +6,8 @@ _base_ = [
 ]
 
 default_scope = 'mmengine'
+default_hooks = dict(checkpoint=dict(by_epoch=True, interval=50, save_best='accuracy/top1'))
+log_processor = dict(by_epoch=True)
 model = dict(type='mmclip.PointNetClassifier', num_classes=40)
 custom_hooks = [dict(type='mmclip.VocabularyHook')]
 all_clouds = dict(dataset=dict(num_shots=None))

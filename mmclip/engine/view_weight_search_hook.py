@@ -43,7 +43,7 @@ class ViewWeightSearchHook(Hook):
         method: ``'grid'``: every combination, the first strictly better one wins.
             ``'coordinates'``: coordinate ascent from several starts, for many views.
         choices: Weights that a view may have: ``'official'`` (0.25 to 1, which cannot drop a
-            view), ``'drop'`` (0 to 1), or numbers.
+            view), ``'drop'`` (0 to 1), numbers, or a list of numbers for each view.
         official_search: Whether to search on the test split.
         starts: Of ``'coordinates'``.
 
@@ -65,7 +65,8 @@ class ViewWeightSearchHook(Hook):
     ) -> None:
         if method not in METHODS:
             raise ValueError(f'method: {method!r} is none of {METHODS}')
-        grid_of(choices, 1)
+        nested = not isinstance(choices, str) and any(isinstance(c, list | tuple) for c in choices)
+        grid_of(choices, len(choices) if nested else 1)
         self.method, self.choices = method, choices
         self.official_search = official_search
         self.starts = starts

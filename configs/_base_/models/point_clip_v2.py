@@ -16,6 +16,3 @@ custom_hooks = [
     dict(type='mmclip.ViewWeightSearchHook', choices=[[0.75]] * 3 + [grid] * 7)
 ]
 needs_checkpoint = False  # `pretrained` is all there is
-
-# Nothing is trained; the validation split is for the weights of the views.
-train_dataloader = None

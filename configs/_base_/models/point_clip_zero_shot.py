@@ -16,6 +16,3 @@ model = dict(
         text_encoder=dict(type='mmclip.CLIPTextEncoder', **clip)))
 custom_hooks = [dict(type='mmclip.VocabularyHook'), dict(type='mmclip.ViewWeightSearchHook')]
 needs_checkpoint = False  # `pretrained` is all there is
-
-# Nothing is trained; the validation split is for the weights of the views.
-train_dataloader = None

@@ -9,6 +9,4 @@ param_scheduler = [
     dict(type='mmengine.ConstantLR', factor=1e-3, begin=0, end=2),
     dict(type='mmengine.CosineAnnealingLR', T_max=epochs, begin=1, end=epochs + 1),
 ]
-default_hooks = dict(checkpoint=dict(by_epoch=True, interval=50, save_best='accuracy/top1'))
-log_processor = dict(by_epoch=True)
 auto_scale_lr = dict(enable=False, base_batch_size=32)
