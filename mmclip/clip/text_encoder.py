@@ -144,10 +144,20 @@ class CLIPTextEncoder(BaseModule):
         """
         if not names:
             return torch.empty(0, self.embed_dim)
-        per_template = zip(*map(get_prompts(prompts).format, names), strict=True)
-        groups = [self.tokenize(sentences) for sentences in per_template]
+        sentences = list(map(get_prompts(prompts).format, names))
+        if len({len(row) for row in sentences}) > 1:  # each class has sentences of its own
+            return self._encode_ragged(sentences)
+        groups = [self.tokenize(column) for column in zip(*sentences, strict=True)]
         features = torch.stack(self.encode_tokens(groups)).float()  # (P, K, D)
         return average_prompts(features.transpose(0, 1))
+
+    def _encode_ragged(self, sentences: Sequence[Sequence[str]]) -> torch.Tensor:
+        """(K, D) as :meth:`encode_names`, of K lists of different lengths."""
+        features = self.encode([text for row in sentences for text in row])
+        owners = torch.tensor([i for i, row in enumerate(sentences) for _ in row])
+        sums = features.new_zeros(len(sentences), features.shape[1])
+        sums.index_add_(0, owners.to(features.device), features)
+        return F.normalize(sums, dim=-1)  # the mean has the same direction
 
     def image_transform(self) -> Callable[[Image.Image], torch.Tensor]:
         """The model's own transform of a PIL image to (3, S, S), normalized."""

@@ -11,6 +11,7 @@ from mmclip.engine.parameter_table_hook import ParameterTableHook
 from mmclip.engine.preemption_hook import PreemptionHook
 from mmclip.engine.region_store_hook import RegionStoreHook
 from mmclip.engine.resume_hook import ExactResumeHook
+from mmclip.engine.view_weight_search_hook import ViewWeightSearchHook
 from mmclip.engine.vocabulary_hook import VocabularyHook
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     'RegionStoreHook',
     'ShardedAmpOptimWrapper',
     'ShardedOptimWrapper',
+    'ViewWeightSearchHook',
     'VocabularyHook',
 ]

@@ -72,6 +72,15 @@ from mmclip.models.layers.box_coder import LegacyDeltaXYWHBBoxCoder
 from mmclip.models.lseg.head import LSegHead
 from mmclip.models.lseg.vit import DPTViT
 
+# PointCLIP
+from mmclip.models.point_clip.adapter import InterViewAdapter
+from mmclip.models.point_clip.classifier import PointCLIPClassifier
+from mmclip.models.point_clip.clouds import PointDataPreprocessor
+from mmclip.models.point_clip.loss import SmoothCELoss
+from mmclip.models.point_clip.perspective import PerspectiveDepthProjector
+from mmclip.models.point_clip.point_net import PointNetClassifier
+from mmclip.models.point_clip.realistic import RealisticDepthProjector
+
 # ViLD
 from mmclip.models.vild.backbone import SamePoolResNet
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
@@ -145,6 +154,14 @@ __all__ = [
     # LSeg
     'DPTViT',
     'LSegHead',
+    # PointCLIP
+    'InterViewAdapter',
+    'PerspectiveDepthProjector',
+    'PointCLIPClassifier',
+    'PointDataPreprocessor',
+    'PointNetClassifier',
+    'RealisticDepthProjector',
+    'SmoothCELoss',
     # Shared parts
     'CLIPTextEncoder',
     'CLIPTokenizer',

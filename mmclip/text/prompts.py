@@ -1,4 +1,4 @@
-"""Sets of sentences around a class name, by name.
+"""Sets of sentences around a class name, by name; or sentences of each class, out of a json file.
 
 ``'name'`` is the bare name, ``'single'`` 'a photo of a {}.', ``'imagenet_7'`` and ``'imagenet_80'``
 are OpenAI's sets, ``'group_vit_7'`` is the former as GroupViT spells it,
@@ -7,10 +7,14 @@ articles and names, ``'cifar_18'`` is OpenAI's set for CIFAR-10 and CIFAR-100.
 """
 
 import difflib
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+
+from mmclip.io.parsing import parsing, read_json, texts
 
 _OPENAI = json.loads((Path(__file__).parents[1] / 'assets' / 'prompts.json').read_text())
 
@@ -143,15 +147,83 @@ PROMPT_SETS: dict[str, PromptSet] = {
 }
 
 
-def get_prompts(prompts: str | Sequence[str]) -> PromptSet:
-    """A prompt set by its name, or of one's own templates.
+def _spoken(name: str) -> str:
+    return name.replace('_', ' ').strip().lower()
+
+
+@lru_cache(maxsize=4)
+def _read_sentences(path: Path, modified: int, size: int) -> dict[str, list[str]]:
+    """Read again only when the file changes."""
+    where = f'prompts: {path}'
+    found = {}
+    for name, value in read_json(path, where, kind=dict, distinct=True).items():
+        with parsing(where):
+            sentences = [value] if isinstance(value, str) else texts(value, repr(name))
+            if not sentences or not all(map(str.strip, sentences)):
+                raise ValueError(f'{name!r} has no sentence, or an empty one')
+        found[_spoken(name)] = sentences
+    return found
+
+
+@dataclass(frozen=True)
+class ClassPrompts:
+    """Sentences of each class, out of a json file; it is read when they are asked for.
+
+    The file is an object: class name -> a sentence, or a list of sentences (any number; they need
+    not hold the name). Underscores and spaces, and letters of either case, are the same in names.
 
     Args:
-        prompts: A key of ``PROMPT_SETS``, or templates that each hold ``{}``.
+        path: The file.
+    """
+
+    path: Path
+
+    def __repr__(self) -> str:
+        """Tells contents apart, as the key of a cache must."""
+        content = self.path.read_bytes() if self.path.is_file() else b''
+        return f'ClassPrompts({hashlib.sha256(content).hexdigest()})'
+
+    def _sentences(self) -> dict[str, list[str]]:
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f'prompts: {self.path}: there is no such file; it maps each class name to its '
+                'sentences'
+            )
+        status = self.path.stat()
+        return _read_sentences(self.path, status.st_mtime_ns, status.st_size)
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """All sentences."""
+        return tuple(text for sentences in self._sentences().values() for text in sentences)
+
+    def format(self, name: str) -> list[str]:
+        """The sentences of one class.
+
+        Raises:
+            FileNotFoundError, ValueError: no such file; one without this class.
+        """
+        sentences = self._sentences()
+        if _spoken(name) not in sentences:
+            raise ValueError(
+                f'prompts: {self.path} has no sentence for the class {name!r}; it is of '
+                f'{len(sentences)} classes, e.g. {", ".join(map(repr, list(sentences)[:4]))}'
+            )
+        return list(sentences[_spoken(name)])
+
+
+def get_prompts(prompts: str | Sequence[str]) -> PromptSet | ClassPrompts:
+    """A prompt set by its name, of one's own templates, or of sentences per class in a file.
+
+    Args:
+        prompts: A key of ``PROMPT_SETS``, templates that each hold ``{}``, or the path of a json
+            file (:class:`ClassPrompts`), which is read when sentences are asked for.
 
     Raises:
         ValueError: unknown name (close ones are listed), no template, a template without ``{}``.
     """
+    if isinstance(prompts, str | Path) and str(prompts).endswith('.json'):
+        return ClassPrompts(Path(prompts))
     if isinstance(prompts, str):
         if prompts in PROMPT_SETS:
             return PROMPT_SETS[prompts]
@@ -160,7 +232,7 @@ def get_prompts(prompts: str | Sequence[str]) -> PromptSet:
         near = difflib.get_close_matches(prompts, PROMPT_SETS, n=3, cutoff=0.3)
         raise ValueError(
             f'prompts: unknown set {prompts!r}; close names: {", ".join(near) or "none"}; there '
-            f'are {", ".join(PROMPT_SETS)}, or give templates of your own with {{}}'
+            f'are {", ".join(PROMPT_SETS)}, or give templates with {{}} of your own, or a .json'
         )
     templates = tuple(prompts)
     bad = [t for t in templates if not isinstance(t, str) or '{}' not in t]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmclip.text.prompts import PROMPT_SETS, get_prompts
+from mmclip.text.prompts import PROMPT_SETS, ClassPrompts, get_prompts
 
 
 def test_sizes():
@@ -60,3 +60,40 @@ def test_own_templates():
 def test_mistakes(prompts, message):
     with pytest.raises(ValueError, match=message):
         get_prompts(prompts)
+
+
+# -- sentences of each class ----------------------------------------------------------------------
+
+
+def test_sentences_of_each_class_from_a_file(tmp_path):
+    path = tmp_path / 'sentences.json'
+    prompts = get_prompts(str(path))  # built before the file is there
+    assert prompts == ClassPrompts(path)
+    path.write_text('{"flower_pot": "a pot", "Sofa": ["soft", "to sit on"]}')
+    assert prompts.format('flower pot') == ['a pot'] and prompts.format('sofa')[1] == 'to sit on'
+    assert prompts.templates == ('a pot', 'soft', 'to sit on')
+    before = repr(prompts)
+    path.write_text('{"flower_pot": "another pot"}')
+    assert prompts.format('Flower_Pot') == ['another pot'] and repr(prompts) != before
+
+
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        ('{"a": []}', "'a' has no sentence"),
+        ('{"a": " "}', "'a' has no sentence, or an empty one"),
+        ('{"a": [1]}', 'entry 0 is 1, not a text'),
+        ('["a"]', 'expected an object'),
+        ('{"a": "x", "a": "y"}', "the key 'a' comes more than once"),
+        ('{"b": "x"}', "no sentence for the class 'a'; it is of 1 classes, e.g. 'b'"),
+        ('{', 'is no json'),
+    ],
+)
+def test_a_file_that_is_not_of_these_classes(content, told, tmp_path):
+    path = tmp_path / 'sentences.json'
+    with pytest.raises(FileNotFoundError, match='sentences.json: there is no such file'):
+        get_prompts(str(path)).format('a')
+    path.write_text(content)
+    with pytest.raises(ValueError, match=told) as error:
+        get_prompts(str(path)).format('a')
+    assert 'sentences.json' in str(error.value)

@@ -1,0 +1,7 @@
+# 4 clouds per class; the paper shows it in a plot only.
+#   python tools/train.py configs/point_clip/point_clip_rn101_modelnet40_4_shot.py
+_base_ = './point_clip_rn101_modelnet40_16_shot.py'
+
+train_dataloader = dict(dataset=dict(num_shots=4))
+val_dataloader = dict(dataset=dict(num_shots=4))
+test_dataloader = dict(dataset=dict(num_shots=4))

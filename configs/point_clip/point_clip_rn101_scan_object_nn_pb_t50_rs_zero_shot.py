@@ -1,0 +1,7 @@
+# PointCLIP zero-shot on ScanObjectNN, PB_T50_RS, CLIP's RN101. Not run here: neither the data nor the weights
+# are there (docs/en/datasets.md; open_clip downloads OpenAI's at the first run).
+#   python tools/test.py configs/point_clip/point_clip_rn101_scan_object_nn_pb_t50_rs_zero_shot.py
+_base_ = './point_clip_rn50_scan_object_nn_pb_t50_rs_zero_shot.py'
+
+clip = dict(model='RN101-quickgelu', pretrained='openai')
+model = dict(backbone=clip, head=dict(text_encoder=clip))

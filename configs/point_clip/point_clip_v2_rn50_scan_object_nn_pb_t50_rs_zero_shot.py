@@ -1,0 +1,6 @@
+# PointCLIP V2 zero-shot on ScanObjectNN, PB_T50_RS, CLIP's RN50.
+#   python tools/test.py configs/point_clip/point_clip_v2_rn50_scan_object_nn_pb_t50_rs_zero_shot.py
+_base_ = './point_clip_v2_vit_b16_scan_object_nn_pb_t50_rs_zero_shot.py'
+
+clip = dict(model='RN50-quickgelu', pretrained='openai')
+model = dict(backbone=clip, head=dict(text_encoder=clip))

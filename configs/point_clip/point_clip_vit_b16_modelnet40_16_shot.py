@@ -1,0 +1,6 @@
+# 16 clouds per class on ModelNet40, CLIP's ViT-B/16.
+#   python tools/train.py configs/point_clip/point_clip_vit_b16_modelnet40_16_shot.py
+_base_ = './point_clip_rn101_modelnet40_16_shot.py'
+
+clip = dict(model='ViT-B-16-quickgelu', pretrained='openai')
+model = dict(backbone=clip, head=dict(text_encoder=clip))
