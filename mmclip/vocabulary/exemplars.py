@@ -1,4 +1,4 @@
-"""Example pictures as entries of a vocabulary: embedded by the image tower of the same CLIP."""
+"""Example pictures and point clouds as entries of a vocabulary, by the image tower of its CLIP."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from PIL import Image
 
 from mmclip.io.image import open_image, standard_image
 from mmclip.io.parsing import parsing, read_json
+from mmclip.vocabulary.point_exemplars import encode_clouds, is_cloud, read_cloud
 
 
 def _read(picture: Any, folder: Path, name: str) -> Image.Image:
@@ -41,7 +42,9 @@ def encode_examples(
         names: The vocabulary's names.
         examples: Name -> pictures (paths, PIL images or uint8 RGB arrays (H, W, 3)), or name ->
             ``dict(pictures=[...], with_words=True)`` for the mean of words and pictures; or the
-            path of a json file of that kind, whose picture paths are relative to its folder.
+            path of a json file of that kind, whose picture paths are relative to its folder. Point
+            clouds, files or arrays, may stand among the pictures, see
+            :mod:`mmclip.vocabulary.point_exemplars`; ``up='z'`` in such a dict is their axis.
 
     Returns:
         Name -> (D,) embedding, and the names that words are to be averaged into.
@@ -65,8 +68,11 @@ def encode_examples(
         raise ValueError(f'examples: {unknown[:5]} are not among the {len(names)} class names')
 
     pictures, owners, with_words = [], [], set()
+    clouds, cloud_owners = [], []
     for name, entry in examples.items():
+        up = 'y'
         if isinstance(entry, Mapping):
+            up = entry.get('up', up)
             if entry.get('with_words'):
                 with_words.add(name)
             with parsing(f'examples: class {name!r}'):
@@ -77,11 +83,26 @@ def encode_examples(
             raise ValueError(f'examples: class {name!r} has {entry!r:.60}, no list of pictures')
         if not len(entry):
             raise ValueError(f'examples: class {name!r} has no picture')
-        pictures += [_read(picture, folder, name) for picture in entry]
-        owners += [name] * len(entry)
+        for item in entry:
+            if is_cloud(item):
+                clouds.append(read_cloud(item, folder, name, up))
+                cloud_owners.append(name)
+            else:
+                pictures.append(_read(item, folder, name))
+                owners.append(name)
 
     order = {name: row for row, name in enumerate(examples)}
-    embeddings = encoder.encode_pictures(pictures).cpu()  # (N, D)
+    owners += cloud_owners
+    parts = []
+    if pictures:
+        if not hasattr(encoder, 'encode_pictures'):
+            raise ValueError(
+                f'examples: {type(encoder).__name__} has no image tower; classes can only be words'
+            )
+        parts.append(encoder.encode_pictures(pictures).cpu())
+    if clouds:
+        parts.append(encode_clouds(encoder, clouds).cpu())
+    embeddings = torch.cat(parts)  # (N, D)
     sums = embeddings.new_zeros(len(order), embeddings.shape[1])
     sums.index_add_(0, torch.tensor([order[name] for name in owners]), embeddings)
     return dict(zip(order, F.normalize(sums, dim=1), strict=True)), frozenset(with_words)

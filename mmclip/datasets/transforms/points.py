@@ -12,39 +12,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
 
 from mmclip.io.point_file import check_points, read_points
+from mmclip.io.point_pose import check_axis, turn_up, unit_sphere
 from mmclip.registry import TRANSFORMS
-
-# What turns an axis up onto y: a proper rotation each, so nothing is mirrored.
-_UP = {
-    'x': ((1, -1), (0, 1), (2, 1)),
-    'y': ((0, 1), (1, 1), (2, 1)),
-    'z': ((0, 1), (2, 1), (1, -1)),
-    '-x': ((1, 1), (0, -1), (2, 1)),
-    '-y': ((0, 1), (1, -1), (2, -1)),
-    '-z': ((0, 1), (2, -1), (1, 1)),
-}
-
-
-def unit_sphere(points: np.ndarray) -> np.ndarray:
-    """Subtract the mean and divide by the largest distance from it: float32 (N, 3).
-
-    Computed in float64; the result does not depend on the unit (meters, millimeters).
-
-    Raises:
-        ValueError: all points equal.
-    """
-    centered = points.astype(np.float64)
-    centered -= centered.sum(0) / max(1, len(centered))
-    radius = np.sqrt(np.square(centered).sum(1).max(initial=0))
-    if not 0 < radius < np.inf:
-        raise ValueError(f'points: {len(points)} points with the radius {radius} have no shape')
-    return (centered / radius).astype(np.float32)
-
-
-def turn_up(points: np.ndarray, up: str) -> np.ndarray:
-    """Turn the axis ``up`` onto +y by a rotation that permutes the axes: (N, 3) -> (N, 3)."""
-    columns, signs = zip(*_UP[up], strict=True)
-    return points[:, columns] * np.array(signs, points.dtype)
 
 
 def farthest_points(points: np.ndarray, count: int) -> np.ndarray:
@@ -195,9 +164,7 @@ class AxisUp(BaseTransform):
     """
 
     def __init__(self, *, up: str = 'z') -> None:
-        if up not in _UP:
-            raise ValueError(f'up: {up!r}; allowed are {", ".join(_UP)}')
-        self.up = up
+        self.up = check_axis(up)
 
     def transform(self, results: dict) -> dict:
         """Changes ``points``."""

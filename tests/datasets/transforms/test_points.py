@@ -9,7 +9,8 @@ import torch
 from safetensors.numpy import load_file
 
 from mmclip.datasets.transforms.point_augment import rotation, scale_shift
-from mmclip.datasets.transforms.points import farthest_points, turn_up, unit_sphere
+from mmclip.datasets.transforms.points import farthest_points
+from mmclip.io.point_pose import turn_up, unit_sphere
 from mmclip.registry import TRANSFORMS
 
 CLOUD = np.random.RandomState(0).uniform(-1, 1, (50, 3)).astype(np.float32)
