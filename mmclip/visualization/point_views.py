@@ -1,0 +1,82 @@
+"""The views of a point cloud side by side, with what each of them says."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mmclip.visualization.montage import montage
+from mmclip.visualization.word_boxes import FONT, MAX_CHARACTERS, shorten
+
+TILE = 224  # pixels
+DARKEST = 0.4  # of the farthest point, on black
+
+
+def near_is_bright(maps: np.ndarray) -> np.ndarray:
+    """Depths as gray values: 255 for the nearest point of a map, 102 for the farthest, else 0.
+
+    Shapes:
+        (V, H, W) depths, 0 where there is no point -> (V, H, W) uint8.
+    """
+    filled = maps > 0
+    low = np.where(filled, maps, np.inf).min((1, 2), keepdims=True)
+    high = np.where(filled, maps, -np.inf).max((1, 2), keepdims=True)
+    spread = np.where(high > low, high - low, 1)  # an empty map is -inf > inf: False
+    gray = 1 - (1 - DARKEST) * (np.where(filled, maps, 0) - np.where(filled, low, 0)) / spread
+    return np.where(filled, np.round(255 * gray), 0).astype(np.uint8)
+
+
+def _captioned(tile: np.ndarray, lines: Sequence[str], font: ImageFont.FreeTypeFont) -> np.ndarray:
+    """A gray tile with lines of text below: (H + lines, W, 3)."""
+    pitch = round(1.4 * font.size)
+    image = Image.new('RGB', (tile.shape[1], tile.shape[0] + pitch * len(lines) + 4), (24, 24, 24))
+    image.paste(Image.fromarray(tile).convert('RGB'), (0, 0))
+    draw = ImageDraw.Draw(image)
+    for row, line in enumerate(lines):
+        draw.text((4, tile.shape[0] + row * pitch), line, fill=(240, 240, 240), font=font)
+    return np.asarray(image)
+
+
+def draw_point_views(
+    maps: np.ndarray,
+    view_scores: np.ndarray,
+    names: Sequence[str],
+    scores: Sequence[float],
+    *,
+    class_names: Sequence[str],
+    lines: int = 3,
+    columns: int = 3,
+    font: str | Path = FONT,
+) -> np.ndarray:
+    """An image of the views of a cloud: below each its best classes, last the result of all.
+
+    Args:
+        maps: Gray values, uint8.
+        view_scores: Of each class in each view, written in per cent.
+        names: The best classes of all views together.
+        scores: Theirs, 0 to 1.
+        class_names: All K.
+        lines: Classes that are written below a view.
+        columns: Views per row.
+        font: A TrueType font.
+
+    Shapes:
+        maps (V, H, W), view_scores (V, K) -> (height, width, 3) RGB.
+    """
+    typeface = ImageFont.truetype(str(font), 14)
+    best = np.argsort(-view_scores, axis=1, kind='stable')[:, :lines]
+    tiles = []
+    for view, (gray, order) in enumerate(zip(maps, best, strict=True)):
+        tile = cv2.resize(gray, (TILE, TILE), interpolation=cv2.INTER_NEAREST)
+        said = [_line(class_names[k], view_scores[view, k]) for k in order]
+        tiles.append(_captioned(tile, [f'view {view + 1}', *said], typeface))
+    said = [_line(name, score) for name, score in zip(names, scores, strict=True)]
+    empty = np.full((TILE // 4, TILE), 24, np.uint8)
+    tiles.append(_captioned(empty, ['all views', *said], typeface))
+    return montage(tiles, columns=columns)
+
+
+def _line(name: str, score: float) -> str:
+    return f'{shorten(name, min(MAX_CHARACTERS, 18))} {100 * score:.0f} %'
