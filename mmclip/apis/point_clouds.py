@@ -118,7 +118,8 @@ def load_cloud_model(
     if checkpoint is not None and str(checkpoint) != 'none':
         classes = load_checkpoint(model, checkpoint, allow_mismatch=allow_mismatch)
     else:
-        model.init_weights()
+        if not hasattr(model, 'fill'):  # which the first prediction calls, without a log
+            model.init_weights()
         classes = tuple(model.class_names)
     classes = classes or _classes_of_data(config)
     if classes and classes != tuple(model.class_names):

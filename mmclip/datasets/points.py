@@ -31,7 +31,7 @@ class ModelNetFolder(BaseDataset):
     ``layout='off'``: Princeton's ``ModelNet40.zip``, ``class/{train,test}/*.off``, meshes with z
     up in units of their own: ``mmclip.AxisUp`` and ``mmclip.UnitSphereNormalize`` belong into the
     pipeline. ``layout='txt'``: ``modelnet40_normal_resampled``, 10 000 points ``x,y,z,nx,ny,nz``
-    per file with y up in the unit sphere, in the order of farthest point sampling; the lists
+    per file with y up, which their own code normalizes again; the lists
     ``modelnet40_{train,test}.txt`` say which.
 
     Args:

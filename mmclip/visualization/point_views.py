@@ -28,14 +28,13 @@ def near_is_bright(maps: np.ndarray) -> np.ndarray:
     return np.where(filled, np.round(255 * gray), 0).astype(np.uint8)
 
 
-def _captioned(tile: np.ndarray, lines: Sequence[str], font: ImageFont.FreeTypeFont) -> np.ndarray:
-    """A gray tile with lines of text below: (H + lines, W, 3)."""
+def _text(lines: Sequence[str], width: int, font: ImageFont.FreeTypeFont) -> np.ndarray:
+    """Lines of text on a dark strip: (height, width, 3)."""
     pitch = round(1.4 * font.size)
-    image = Image.new('RGB', (tile.shape[1], tile.shape[0] + pitch * len(lines) + 4), (24, 24, 24))
-    image.paste(Image.fromarray(tile).convert('RGB'), (0, 0))
+    image = Image.new('RGB', (width, pitch * len(lines) + 4), (24, 24, 24))
     draw = ImageDraw.Draw(image)
     for row, line in enumerate(lines):
-        draw.text((4, tile.shape[0] + row * pitch), line, fill=(240, 240, 240), font=font)
+        draw.text((4, row * pitch), line, fill=(240, 240, 240), font=font)
     return np.asarray(image)
 
 
@@ -50,7 +49,7 @@ def draw_point_views(
     columns: int = 3,
     font: str | Path = FONT,
 ) -> np.ndarray:
-    """An image of the views of a cloud: below each its best classes, last the result of all.
+    """An image of the views of a cloud with their best classes, below the result of all.
 
     Args:
         maps: Gray values, uint8.
@@ -71,11 +70,11 @@ def draw_point_views(
     for view, (gray, order) in enumerate(zip(maps, best, strict=True)):
         tile = cv2.resize(gray, (TILE, TILE), interpolation=cv2.INTER_NEAREST)
         said = [_line(class_names[k], view_scores[view, k]) for k in order]
-        tiles.append(_captioned(tile, [f'view {view + 1}', *said], typeface))
+        text = _text([f'view {view + 1}', *said], TILE, typeface)
+        tiles.append(np.concatenate([tile[..., None].repeat(3, 2), text]))
+    canvas = montage(tiles, columns=columns)
     said = [_line(name, score) for name, score in zip(names, scores, strict=True)]
-    empty = np.full((TILE // 4, TILE), 24, np.uint8)
-    tiles.append(_captioned(empty, ['all views', *said], typeface))
-    return montage(tiles, columns=columns)
+    return np.concatenate([_text(['all views', *said], canvas.shape[1], typeface), canvas])
 
 
 def _line(name: str, score: float) -> str:
