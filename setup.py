@@ -65,6 +65,7 @@ if __name__ == '__main__':
         python_requires='>=3.10,<3.13',
         install_requires=read_requirements('runtime.txt'),
         extras_require={
+            'points': read_requirements('points.txt'),
             'search': read_requirements('search.txt'),
             'video': read_requirements('video.txt'),
             'tests': read_requirements('tests.txt'),

@@ -130,7 +130,9 @@ def test_constraints_pin_python_311_and_bind_no_other():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize('name', ['torch', 'mminstall', 'runtime', 'video', 'tests', 'build'])
+@pytest.mark.parametrize(
+    'name', ['torch', 'mminstall', 'runtime', 'video', 'points', 'tests', 'build']
+)
 def test_what_was_tested_is_within_what_is_allowed(name):
     pins = {
         pin.name.lower().replace('_', '-'): pin

@@ -254,6 +254,17 @@ def video():
     return 'PyAV'
 
 
+def points():
+    try:
+        need('trimesh')
+        need('h5py')
+    except Problem as problem:
+        raise Note(
+            f'{problem}: only for point clouds, pip install -r requirements/points.txt'
+        ) from problem
+    return 'trimesh, h5py'
+
+
 def disk():
     free = shutil.disk_usage(os.getcwd()).free / 1e9
     if free < 5:
@@ -277,6 +288,7 @@ CHECKS = {
     'LVIS': lvis,
     'accelerator': accelerator,
     'video': video,
+    'points': points,
     'disk': disk,
 }
 

@@ -333,7 +333,7 @@ def main() -> None:
     install_torch(pip, args.torch)
     install_mmcv(pip)
     say('the hosts and the libraries (about a minute)')
-    names = ('build', 'mminstall', 'runtime', 'video', 'tests')
+    names = ('build', 'mminstall', 'runtime', 'video', 'points', 'tests')
     pip.install(*(arg for name in names for arg in ('-r', str(REQUIREMENTS / f'{name}.txt'))))
     fix_opencv(pip)
     pip.install('--no-build-isolation', '--no-deps', '-e', str(ROOT))

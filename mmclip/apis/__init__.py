@@ -1,3 +1,4 @@
 from mmclip.apis.inferencer import OpenVocabInferencer
+from mmclip.apis.point_clouds import classify_cloud
 
-__all__ = ['OpenVocabInferencer']
+__all__ = ['OpenVocabInferencer', 'classify_cloud']

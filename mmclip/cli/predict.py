@@ -2,6 +2,8 @@
 
     python tools/demo.py image.png vild/mini/vild_text_r18_mini.py work_dirs/demo/iter_1200.pth \
         --classes 'striped red star, blue ring'
+
+A PointCLIP config takes point clouds: ``mug.ply point_clip/….py none --up z``.
 """
 
 import argparse
@@ -10,11 +12,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine import Config
 from mmengine.structures import BaseDataElement
 
 from mmclip import user_errors
 from mmclip.apis import OpenVocabInferencer
-from mmclip.apis.images import read_image
+from mmclip.apis.images import output_names, read_picture
+from mmclip.apis.point_clouds import (
+    classify_cloud,
+    is_point_config,
+    list_clouds,
+    load_cloud_model,
+)
+from mmclip.config_file import read_config
 from mmclip.datasets.segmentation import label_list
 from mmclip.io.atomic import write_image
 from mmclip.text.class_names import class_names, known_vocabularies
@@ -25,9 +35,11 @@ from mmclip.visualization.word_masks import words_in
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('images', nargs='+', help='image files or folders of them')
+    parser.add_argument(
+        'pictures', nargs='+', help='files or folders of pictures, for PointCLIP of clouds'
+    )
     parser.add_argument('config', help="a config file, or the name of one of mmclip's")
-    parser.add_argument('checkpoint', help='weights that belong to the config')
+    parser.add_argument('checkpoint', help="weights of the config; for PointCLIP also 'none'")
     parser.add_argument(
         '--classes',
         help="words to look for, 'a,b,c', a file of them (.txt, one per line), or a known "
@@ -59,9 +71,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='go on with a checkpoint that lacks weights of the model or has others',
     )
-    parser.add_argument('--batch-size', type=int, default=1, help='images at once')
-    parser.add_argument('--montage', metavar='FILE', help='all drawn images as one')
-    parser.add_argument('--columns', type=int, default=3, help='images per row of the montage')
+    parser.add_argument('--batch-size', type=int, default=1, help='pictures at once')
+    parser.add_argument('--montage', metavar='FILE', help='all drawn pictures as one')
+    parser.add_argument('--columns', type=int, default=3, help='pictures per row of the montage')
+    parser.add_argument('--top-k', type=int, default=5, help='PointCLIP: classes that are told')
+    parser.add_argument(
+        '--up', default='y', help="PointCLIP: axis that is up in the cloud, 'y', 'z', '-z', ..."
+    )
     return parser.parse_args(argv)
 
 
@@ -118,11 +134,43 @@ def set_grouping(model: Any, words: Sequence[str], args: argparse.Namespace) -> 
         test_cfg['mode'] = 'whole'  # windows have groups of their own
 
 
+def name_clouds(args: argparse.Namespace, config: Config) -> None:
+    """Classes of point clouds, and an image of the views of each."""
+    if args.groups or args.bg_thresh is not None:
+        raise ValueError('--bg-thresh and --groups are for GroupViT; this model has no groups')
+    clouds = list_clouds(args.pictures)
+    targets = output_names(clouds, Path(args.out_dir))
+    model = load_cloud_model(
+        config, args.checkpoint, args.device, allow_mismatch=args.allow_mismatch
+    )
+    # The words are the same for all clouds: they are set with the first one.
+    words = dict(
+        classes=read_classes(args.classes),
+        prompts=args.prompts,
+        examples=read_examples(args.examples),
+    )
+    for cloud, target in zip(clouds, targets, strict=True):
+        result = classify_cloud(
+            model, cloud, top_k=args.top_k, up=args.up, out_file=target, **words
+        )
+        words = {}
+        found = zip(result.names, result.scores, strict=True)
+        print(f'{target}:', ', '.join(f'{name} {100 * score:.0f} %' for name, score in found))
+    if args.montage:
+        drawn = [read_picture(path) for path in targets]
+        write_image(Path(args.montage), montage(drawn, columns=args.columns))
+        print(f'{args.montage}: all of them')
+
+
 def run(args: argparse.Namespace) -> None:
+    config = read_config(args.config)
+    if is_point_config(config):
+        name_clouds(args, config)
+        return
     examples = read_examples(args.examples)
     classes = read_classes(args.classes)
     detect = OpenVocabInferencer(
-        args.config, args.checkpoint, args.device, allow_mismatch=args.allow_mismatch
+        config, args.checkpoint, args.device, allow_mismatch=args.allow_mismatch
     )
     words = class_names(classes) if classes is not None else detect.default_classes
     set_grouping(detect.model, words, args)

@@ -184,6 +184,23 @@ class CLIPTextEncoder(BaseModule):
             return torch.empty(0, self.embed_dim)
         return F.normalize(torch.cat(features).float(), dim=-1)
 
+    @property
+    def image_size(self) -> int:
+        """Side S of the image tower's images in pixels."""
+        size = clip_preprocess(self.model, self.pretrained)['size']
+        return size if isinstance(size, int) else size[0]
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """L2-normalised embeddings (N, D), float32, of images as the tower takes them.
+
+        Shapes:
+            pixels (N, 3, S, S), normalised already, or not, as depth maps are.
+        """
+        device = next(self.clip.parameters()).device
+        features = [self.clip.encode_image(part.to(device)) for part in pixels.split(64)]
+        return F.normalize(torch.cat(features).float(), dim=-1)
+
     def weight_hash(self) -> str:
         """16 hexadecimal digits that tell this tower's weights from any other's."""
         if self._hash is None:

@@ -1,4 +1,4 @@
-"""Example images as entries of a vocabulary: embedded by the image tower of the same CLIP."""
+"""Example pictures and point clouds as entries of a vocabulary, by the image tower of its CLIP."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from PIL import Image
 
 from mmclip.io.image import open_image, standard_image
 from mmclip.io.parsing import parsing, read_json
+from mmclip.vocabulary.point_exemplars import encode_clouds, is_cloud, read_cloud
 
 
 def _read(image: Any, folder: Path, name: str) -> Image.Image:
@@ -39,9 +40,11 @@ def encode_examples(
     Args:
         encoder: Has ``encode_images(list of PIL images) -> (N, D)`` normalized.
         names: The vocabulary's names.
-        examples: Name -> images (paths, PIL images or uint8 RGB arrays (H, W, 3)), or name ->
-            ``dict(images=[...], with_words=True)`` for the mean of words and images; or the
-            path of a json file of that kind, whose image paths are relative to its folder.
+        examples: Name -> pictures (paths, PIL images or uint8 RGB arrays (H, W, 3)), or name ->
+            ``dict(pictures=[...], with_words=True)`` for the mean of words and pictures; or the
+            path of a json file of that kind, whose picture paths are relative to its folder. Point
+            clouds, files or arrays, may stand among the pictures, see
+            :mod:`mmclip.vocabulary.point_exemplars`; ``up='z'`` in such a dict is their axis.
 
     Returns:
         Name -> (D,) embedding, and the names that words are to be averaged into.
@@ -64,9 +67,12 @@ def encode_examples(
     if unknown:
         raise ValueError(f'examples: {unknown[:5]} are not among the {len(names)} class names')
 
-    images, owners, with_words = [], [], set()
+    pictures, owners, with_words = [], [], set()
+    clouds, cloud_owners = [], []
     for name, entry in examples.items():
+        up = 'y'
         if isinstance(entry, Mapping):
+            up = entry.get('up', up)
             if entry.get('with_words'):
                 with_words.add(name)
             with parsing(f'examples: class {name!r}'):
@@ -76,12 +82,27 @@ def encode_examples(
         if not isinstance(entry, list | tuple):
             raise ValueError(f'examples: class {name!r} has {entry!r:.60}, no list of images')
         if not len(entry):
-            raise ValueError(f'examples: class {name!r} has no image')
-        images += [_read(image, folder, name) for image in entry]
-        owners += [name] * len(entry)
+            raise ValueError(f'examples: class {name!r} has no picture')
+        for item in entry:
+            if is_cloud(item):
+                clouds.append(read_cloud(item, folder, name, up))
+                cloud_owners.append(name)
+            else:
+                pictures.append(_read(item, folder, name))
+                owners.append(name)
 
     order = {name: row for row, name in enumerate(examples)}
-    embeddings = encoder.encode_images(images).cpu()  # (N, D)
+    owners += cloud_owners
+    parts = []
+    if pictures:
+        if not hasattr(encoder, 'encode_pictures'):
+            raise ValueError(
+                f'examples: {type(encoder).__name__} has no image tower; classes can only be words'
+            )
+        parts.append(encoder.encode_pictures(pictures).cpu())
+    if clouds:
+        parts.append(encode_clouds(encoder, clouds).cpu())
+    embeddings = torch.cat(parts)  # (N, D)
     sums = embeddings.new_zeros(len(order), embeddings.shape[1])
     sums.index_add_(0, torch.tensor([order[name] for name in owners]), embeddings)
     return dict(zip(order, F.normalize(sums, dim=1), strict=True)), frozenset(with_words)

@@ -7,6 +7,21 @@ from mmclip.datasets.transforms.grounding import (
 from mmclip.datasets.transforms.mask_answer import MaskAnswerTokens
 from mmclip.datasets.transforms.noun_prompts import NounPrompts
 from mmclip.datasets.transforms.pack_captions import PackCaptions
+from mmclip.datasets.transforms.point_augment import (
+    CutPoints,
+    JitterPoints,
+    RandomRotatePoints,
+    RandomScaleShiftPoints,
+    ShufflePoints,
+)
+from mmclip.datasets.transforms.points import (
+    AxisUp,
+    FirstNPoints,
+    LoadPoints,
+    PackPointInputs,
+    SamplePoints,
+    UnitSphereNormalize,
+)
 from mmclip.datasets.transforms.proposals import ProposalsFromGT
 from mmclip.datasets.transforms.random_crop import CLIPRandomCrop
 from mmclip.datasets.transforms.segmentation import (
@@ -32,6 +47,17 @@ from mmclip.datasets.transforms.video import (
 from mmclip.datasets.transforms.video_augment import FrameColor, FrameRandAugment
 
 __all__ = [
+    'AxisUp',
+    'CutPoints',
+    'FirstNPoints',
+    'JitterPoints',
+    'LoadPoints',
+    'PackPointInputs',
+    'RandomRotatePoints',
+    'RandomScaleShiftPoints',
+    'SamplePoints',
+    'ShufflePoints',
+    'UnitSphereNormalize',
     'CLIPRandomCrop',
     'CLIPResizeCrop',
     'CaptionGrounding',
