@@ -155,7 +155,7 @@ class Table:
         self.runs: dict[str, Run] = self.plan['runs']
         self.training = training or {}  # options of every training; not part of its key
         self.report = report  # nothing is run
-        self.work_dir = work_dir / path.parent.name
+        self.work_dir = work_dir / path.stem
         self.prepared: set[str] = set()
         self.records = Records(path.with_suffix('.json'))
 
