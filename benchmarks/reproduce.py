@@ -265,18 +265,20 @@ class Table:
         run = self.runs.get(row.get('run'))
         config = row.get('config') or run.config
         options = {**row.get('options', {}), 'randomness.seed': seed}
-        key = digest(config, options) + (f'-{self.key(run.name, seed)}' if run else '')
+        partners = self.needs(row.get('options', {}))  # trainings beside the row's own
+        runs = [run.name, *partners] if run else partners
+        key = '-'.join([digest(config, options), *(self.key(name, seed) for name in runs)])
         known = self.records.read().get(key)
         if known is not None:
             return known['metrics']
-        if self.report or (run is not None and not self.train(run.name, seed)):
+        if self.report or not all([self.train(name, seed) for name in runs]):
             return None
         print(f'test {row["name"]}, seed {seed}', flush=True)
         folder = self.folder(run, seed) if run else self.work_dir / 'untrained' / f'seed{seed}'
         checkpoint = self.checkpoint(run.name, seed) if run else self.untrained(config, folder)
         place = folder / 'tests' / key
         arguments = [str(config_path(config)), str(checkpoint), '--work-dir', str(place)]
-        call('test.py', arguments, options, folder / 'test.log')
+        call('test.py', arguments, self.options(options, seed), folder / 'test.log')
         metrics = {name: round(value, 5) for name, value in newest_metrics(place).items()}
         record = dict(name=row['name'], seed=seed, metrics=metrics)
         if run is not None and self.training:

@@ -144,7 +144,8 @@ class ModelNetH5(BaseDataset):
 
     Args:
         data_root: Folder of the lists, ``shape_names.txt`` and ``ply_data_*.h5``.
-        split: ``'train'``, ``'val'`` (held out from the training files) or ``'test'``.
+        split: ``'train'``, ``'val'`` (held out from the training files; of a copy that brings
+            ``val_files.txt``, as MiniWorld does, all that it lists) or ``'test'``.
         version: 40, or 10 for ModelNet10's classes among the 40.
         num_shots, shots_seed, val_ratio: As :class:`mmclip.datasets.few_shot.Subset`.
         kwargs: As :class:`mmengine.dataset.BaseDataset`. The pipeline starts with ``points``.
@@ -169,7 +170,9 @@ class ModelNetH5(BaseDataset):
         if version not in (10, 40):
             raise ValueError(f'version: {version!r} is neither 10 nor 40')
         self.version = version
-        self.subset = Subset(split, num_shots, shots_seed, val_ratio)
+        own_val = split == 'val' and Path(data_root, 'val_files.txt').is_file()
+        self.subset = Subset('test' if own_val else split, num_shots, shots_seed, val_ratio)
+        self.source = 'val' if own_val else self.subset.source
         names = self._names_of_files(Path(data_root))
         classes = names if version == 40 else class_names('modelnet10')
         unknown = sorted(set(classes) - set(names))
@@ -190,7 +193,7 @@ class ModelNetH5(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Rows with ``points_path`` (file#row), ``gt_label`` and ``sample_index``."""
         root = Path(self.data_root)
-        list_file = root / f'{self.subset.source}_files.txt'
+        list_file = root / f'{self.source}_files.txt'
         if not list_file.is_file():
             raise FileNotFoundError(f'data_root: {list_file} does not exist; {_HELP}')
         with parsing(list_file):

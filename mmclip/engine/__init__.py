@@ -7,6 +7,7 @@ from mmclip.engine.checkpoint_hook import AtomicCheckpointHook
 from mmclip.engine.contrastive_batch_hook import ContrastiveBatchHook
 from mmclip.engine.finite_loss_hook import FiniteLossHook
 from mmclip.engine.fsdp import ShardedAmpOptimWrapper, ShardedOptimWrapper
+from mmclip.engine.logit_ratio_search_hook import LogitRatioSearchHook
 from mmclip.engine.parameter_table_hook import ParameterTableHook
 from mmclip.engine.preemption_hook import PreemptionHook
 from mmclip.engine.region_store_hook import RegionStoreHook
@@ -22,6 +23,7 @@ __all__ = [
     'ExactResumeHook',
     'FiniteLossHook',
     'BindModelHook',
+    'LogitRatioSearchHook',
     'ParameterTableHook',
     'PreemptionHook',
     'RegionStoreHook',

@@ -1,7 +1,7 @@
 """Searches weights of PointCLIP's views before a test."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +73,14 @@ class ViewWeightSearchHook(Hook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Search; the classes of the test are set by then."""
-        model = runner.model
-        while is_model_wrapper(model):
-            model = model.module
+        model = unwrapped(runner.model)
         if not hasattr(model, 'set_view_weights'):
             raise ValueError(
                 f'model: {type(model).__name__} has no view weights; '
                 'mmclip.ViewWeightSearchHook is for mmclip.PointCLIPClassifier'
             )
-        loader = self._loader(runner)
-        scores, labels = collect_view_scores(model, loader)
+        loader = runner.test_dataloader if self.official_search else validation_loader(runner)
+        scores, labels = collect(model, loader, model.view_scores)
         found = self._search(scores, labels)
         model.set_view_weights(found.weights)
         split = 'test' if self.official_search else 'validation'
@@ -101,29 +99,6 @@ class ViewWeightSearchHook(Hook):
             named = {f'{name}_official_search': value for name, value in metrics.items()}
             metrics.clear()
             metrics.update(named)
-
-    def _loader(self, runner: Runner) -> Any:
-        if self.official_search:
-            return runner.test_dataloader
-        config = runner.cfg.get('val_dataloader')
-        if config is None:
-            raise ValueError(
-                'val_dataloader: the config has none, and weights of the views are searched on '
-                'it; add one (a part of the training data), or set official_search=True to '
-                'search on the test labels'
-            )
-        seed = runner.seed if getattr(runner, 'seed', None) is not None else 0
-        loader = runner.build_dataloader(config, seed=seed)
-        names, wanted = (
-            tuple(part.dataset.metainfo.get('classes', ()))
-            for part in (loader, runner.test_dataloader)
-        )
-        if names != wanted:
-            raise ValueError(
-                f'val_dataloader: its data set has {len(names)} classes {names[:3]}, the test '
-                f'{len(wanted)} {wanted[:3]}; view weights are searched on the same classes'
-            )
-        return loader
 
     def _search(self, scores: torch.Tensor, labels: torch.Tensor) -> ViewWeightResult:
         if not len(scores):
@@ -158,11 +133,51 @@ class ViewWeightSearchHook(Hook):
         write_text(path, json.dumps(content, indent=1) + '\n')
 
 
+def unwrapped(model: Any) -> Any:
+    """The model within wrappers for several processes."""
+    while is_model_wrapper(model):
+        model = model.module
+    return model
+
+
+def validation_loader(runner: Runner) -> Any:
+    """A loader of the validation split, of the test's classes.
+
+    Raises:
+        ValueError: the config has none; it has other classes.
+    """
+    config = runner.cfg.get('val_dataloader')
+    if config is None:
+        raise ValueError(
+            'val_dataloader: the config has none, and weights are searched on it; add one (a part '
+            'of the training data), or set official_search=True of mmclip.ViewWeightSearchHook '
+            'to search on the test labels'
+        )
+    seed = runner.seed if getattr(runner, 'seed', None) is not None else 0
+    loader = runner.build_dataloader(config, seed=seed)
+    names, wanted = (
+        tuple(part.dataset.metainfo.get('classes', ())) for part in (loader, runner.test_dataloader)
+    )
+    if names != wanted:
+        raise ValueError(
+            f'val_dataloader: its dataset has {len(names)} classes {names[:3]}, the test '
+            f'{len(wanted)} {wanted[:3]}; weights are searched on the same classes'
+        )
+    return loader
+
+
 @torch.no_grad()
-def collect_view_scores(model: Any, loader: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """View scores (N, V, K) and labels (N,) of a data loader, of all processes, on the CPU.
+def collect(
+    model: Any, loader: Any, scores_of: Callable[[Any], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores (N, ...) and labels (N,) of a data loader, of all processes, on the CPU.
 
     Clouds without a label (below 0) are left out.
+
+    Args:
+        model: It preprocesses; what it lacks is filled.
+        loader: Gives samples with ``gt_label``.
+        scores_of: Inputs of B clouds -> (B, ...).
 
     Raises:
         ValueError: a sample without ``gt_label``.
@@ -176,7 +191,7 @@ def collect_view_scores(model: Any, loader: Any) -> tuple[torch.Tensor, torch.Te
         samples = data.get('data_samples') or []
         if any('gt_label' not in sample for sample in samples):
             raise ValueError('val_dataloader: a sample has no gt_label; the search needs labels')
-        scores = model.view_scores(data['inputs']).float().cpu()
+        scores = scores_of(data['inputs']).float().cpu()
         labels = [int(sample.gt_label) for sample in samples]
         rows += zip(scores, labels, strict=True)
     gathered = [collect_results(rows, len(loader.dataset), 'cpu')]

@@ -76,6 +76,7 @@ from mmclip.models.lseg.vit import DPTViT
 from mmclip.models.point_clip.adapter import InterViewAdapter
 from mmclip.models.point_clip.classifier import PointCLIPClassifier
 from mmclip.models.point_clip.clouds import PointDataPreprocessor
+from mmclip.models.point_clip.linear_probe import ViewLinearClassifier
 from mmclip.models.point_clip.loss import SmoothCELoss
 from mmclip.models.point_clip.perspective import PerspectiveDepthProjector
 from mmclip.models.point_clip.point_net import PointNetClassifier
@@ -96,6 +97,7 @@ from mmclip.models.vild.roi_head import ViLDCascadeRoIHead, ViLDRoIHead
 from mmclip.models.vild.rpn_head import SepBNRPNHead
 from mmclip.text.offset_tokenizers import BertTokens
 from mmclip.vocabulary.classifier import TextEmbeddingClassifier
+from mmclip.vocabulary.random_text import RandomTextEncoder
 
 __all__ = [
     # ActionCLIP
@@ -162,6 +164,7 @@ __all__ = [
     'PointNetClassifier',
     'RealisticDepthProjector',
     'SmoothCELoss',
+    'ViewLinearClassifier',
     # Shared parts
     'CLIPTextEncoder',
     'CLIPTokenizer',
@@ -170,6 +173,7 @@ __all__ = [
     'OpenCLIPBackbone',
     'OpenVocabSegmentor',
     'LegacyDeltaXYWHBBoxCoder',
+    'RandomTextEncoder',
     'TextDecodeHead',
     'TextEmbeddingClassifier',
     # ViLD

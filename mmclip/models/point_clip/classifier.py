@@ -229,11 +229,24 @@ class PointCLIPClassifier(BaseModel):
         Raises:
             ValueError: the ensemble knows another number of classes.
         """
+        own, other = self.both_logits(inputs, view_scores)
+        return own if other is None else own + self.logit_ratio * other
+
+    def both_logits(
+        self, inputs: Clouds, view_scores: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """PointCLIP's logits and the ensemble's, (B, K) each; None without one.
+
+        Raises:
+            ValueError: the ensemble knows another number of classes.
+        """
         if view_scores is None:
             view_scores = self.view_scores(inputs)
         logits = self.fuse_views(view_scores)
-        if self.ensemble is None or not len(logits):
-            return logits
+        if self.ensemble is None:
+            return logits, None
+        if not len(logits):
+            return logits, logits
         with torch.no_grad():
             other = self.ensemble(inputs, mode='tensor').float()
         if other.shape != logits.shape:
@@ -241,7 +254,7 @@ class PointCLIPClassifier(BaseModel):
                 f'ensemble: it gives logits of {other.shape[1]} classes, here are '
                 f'{logits.shape[1]}; train it on the same classes'
             )
-        return logits + self.logit_ratio * other
+        return logits, other
 
     # -- modes ------------------------------------------------------------------------------------
 
