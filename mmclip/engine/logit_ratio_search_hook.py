@@ -56,8 +56,8 @@ class LogitRatioSearchHook(Hook):
         model.logit_ratio = found
         right = (pairs[:, 0] + found * pairs[:, 1]).argmax(1) == labels
         print_log(
-            f'logit_ratio {found:.4g}: {100 * right.float().mean():.2f} % of {len(labels)} clouds of '
-            'the validation split',
+            f'logit_ratio {found:.4g}: {100 * right.float().mean():.2f} % of {len(labels)} '
+            'clouds of the validation split',
             'current',
         )
 
