@@ -149,7 +149,8 @@ def prepare_cloud(
     Args:
         cloud: A file, see :func:`mmclip.io.point_file.read_points`, or (N, 3 or more) numbers.
         up: Axis that is up in the data: x, y, z, or one with a minus.
-        num_points: As :func:`mmclip.io.point_file.read_points`, for files.
+        num_points: As :func:`mmclip.io.point_file.read_points`, for files. Time grows with the
+            points of all views; some 100 000 fill every pixel that a surface covers.
         normalize: Whether to center and scale.
 
     Raises:
