@@ -21,6 +21,8 @@ from mmclip.io.point_file import POINT_SUFFIXES, check_points, read_points
 from mmclip.io.point_pose import check_axis, turn_up, unit_sphere
 from mmclip.text.class_names import class_names
 from mmclip.visualization.point_views import draw_point_views, near_is_bright
+from mmclip.vocabulary.classifier import classifiers_of
+from mmclip.vocabulary.point_exemplars import use_projector
 
 Cloud = str | Path | np.ndarray | torch.Tensor
 
@@ -147,7 +149,8 @@ def prepare_cloud(
     Args:
         cloud: A file, see :func:`mmclip.io.point_file.read_points`, or (N, 3 or more) numbers.
         up: Axis that is up in the data: x, y, z, or one with a minus.
-        num_points: As :func:`mmclip.io.point_file.read_points`, for files.
+        num_points: As :func:`mmclip.io.point_file.read_points`, for files. Time grows with the
+            points of all views; some 100 000 fill every pixel that a surface covers.
         normalize: Whether to center and scale.
 
     Raises:
@@ -195,7 +198,8 @@ def classify_cloud(
         classes: Words, or the name of a known vocabulary; None: the keys of ``examples``, else the
             model's present ones.
         prompts: Sentences around the words; None keeps the present ones.
-        examples: Pictures or point clouds that stand for classes.
+        examples: Pictures or point clouds that stand for classes; these are seen in the model's
+            own views.
         top_k: Number of classes in ``names`` and ``scores``.
         up, num_points, normalize: As :func:`prepare_cloud`.
         out_file: An image file for the drawn views.
@@ -212,6 +216,9 @@ def classify_cloud(
     if classes is None and isinstance(examples, Mapping):
         classes = tuple(examples)
     if classes is not None or examples or prompts is not None:
+        for classifier in classifiers_of(model):
+            if classifier.text_encoder is not None:
+                use_projector(classifier.text_encoder, model.projector)
         words = class_names(classes if classes is not None else model.class_names)
         model.set_classes(words, prompts, examples)
     words = tuple(model.class_names)

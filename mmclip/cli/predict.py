@@ -78,6 +78,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--up', default='y', help="PointCLIP: axis that is up in the cloud, 'y', 'z', '-z', ..."
     )
+    parser.add_argument(
+        '--num-points', type=int, help='PointCLIP: points of a cloud that are used; by default all'
+    )
     return parser.parse_args(argv)
 
 
@@ -151,7 +154,13 @@ def name_clouds(args: argparse.Namespace, config: Config) -> None:
     )
     for cloud, target in zip(clouds, targets, strict=True):
         result = classify_cloud(
-            model, cloud, top_k=args.top_k, up=args.up, out_file=target, **words
+            model,
+            cloud,
+            top_k=args.top_k,
+            up=args.up,
+            num_points=args.num_points,
+            out_file=target,
+            **words,
         )
         words = {}
         found = zip(result.names, result.scores, strict=True)

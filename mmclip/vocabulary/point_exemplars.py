@@ -47,6 +47,18 @@ def read_cloud(item: Any, folder: Path, name: str, up: str = 'y') -> np.ndarray:
     return turn_up(unit_sphere(points), up)
 
 
+def use_projector(encoder: Any, projector: torch.nn.Module) -> None:
+    """Let clouds that stand for classes be seen as ``projector`` sees them.
+
+    It does not become a part of the encoder: neither its state nor its device changes.
+
+    Args:
+        encoder: A text encoder.
+        projector: A module (B, N, 3) -> (B, V, 3, S, S), that of a PointCLIP model.
+    """
+    object.__setattr__(encoder, 'point_projector', projector)
+
+
 @torch.no_grad()
 def encode_clouds(encoder: Any, clouds: Sequence[np.ndarray]) -> torch.Tensor:
     """Normalized mean over the views of the normalized embeddings of their depth maps.
@@ -74,9 +86,11 @@ def encode_clouds(encoder: Any, clouds: Sequence[np.ndarray]) -> torch.Tensor:
         projector = dict(PROJECTOR, image_size=encoder.image_size)
     if not isinstance(projector, torch.nn.Module):
         projector = MODELS.build(projector)
+    state = next(iter([*projector.buffers(), *projector.parameters()]), torch.empty(0))
     # One after the other: their numbers of points differ.
     rows = []
     for cloud in clouds:
-        views = projector(torch.from_numpy(np.ascontiguousarray(cloud))[None])[0]  # (V, 3, S, S)
+        points = torch.from_numpy(np.ascontiguousarray(cloud)).to(state.device)
+        views = projector(points[None])[0]  # (V, 3, S, S)
         rows.append(encoder.encode_pixels(views).mean(0))
     return F.normalize(torch.stack(rows), dim=-1)

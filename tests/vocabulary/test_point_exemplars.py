@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.vocabulary.exemplars import encode_examples
-from mmclip.vocabulary.point_exemplars import read_cloud
+from mmclip.vocabulary.point_exemplars import encode_clouds, read_cloud, use_projector
 
 CLOUD = '0 0 0\n2 0 0\n2 0 0\n0 0 0\n'  # in the unit sphere: -1 and 1 along x
 
@@ -78,8 +79,28 @@ def test_pixels_and_images_go_through_one_tower():
     encoder = CLIPTextEncoder(model='mini_clip', pretrained='mini_clip')
     assert encoder.image_size == 48
     image = np.random.RandomState(0).randint(256, size=(48, 48, 3)).astype(np.uint8)
-    from PIL import Image
-
     image = Image.fromarray(image)
     rows = encoder.encode_pixels(encoder.picture_transform()(image)[None])
     torch.testing.assert_close(rows, encoder.encode_pictures([image]))
+
+
+def test_a_models_projector_is_used_and_stays_its_own():
+    encoder = CLIPTextEncoder(model='mini_clip', pretrained='mini_clip')
+    before = set(encoder.state_dict())
+
+    class Flat(torch.nn.Module):
+        """Two gray views whose value is the number of points."""
+
+        def __init__(self):
+            super().__init__()
+            self.gain = torch.nn.Parameter(torch.tensor(0.1))
+
+        def forward(self, points):
+            return (self.gain * points.shape[1]).expand(len(points), 2, 3, 48, 48)
+
+    use_projector(encoder, Flat())
+    assert set(encoder.state_dict()) == before and not list(encoder.named_parameters())
+    rows = encode_clouds(encoder, [np.zeros((3, 3), np.float32), np.zeros((7, 3), np.float32)])
+    for row, value in zip(rows, (0.3, 0.7), strict=True):
+        gray = torch.full((1, 3, 48, 48), value)
+        torch.testing.assert_close(row, encoder.encode_pixels(gray)[0], atol=1e-5, rtol=0)
