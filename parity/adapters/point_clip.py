@@ -71,8 +71,9 @@ def points2depth(case: Case) -> dict:
     ours = {}
     for name in case.outputs:
         splat = tuple(map(int, re.fullmatch(r'depth_size(\d+)x(\d+)', name).groups()))
-        maps = DepthAccumulator(len(points), size, splat, points.device)
-        maps.add(points, owners)
+        values, weights = torch.zeros(2, len(points) * size[0] * size[1])
+        maps = DepthAccumulator(len(points), size, splat, values=values, weights=weights)
+        maps.add(*points.unbind(-1), owners)
         ours[name] = maps.result()
     return ours
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModule
 
-from mmclip.models.point_clip.clouds import Clouds, flatten_clouds
+from mmclip.models.point_clip.clouds import Clouds, check_clouds, flatten_clouds
 from mmclip.models.point_clip.map_images import (
     CLIP_MEAN,
     CLIP_STD,
@@ -18,6 +18,7 @@ from mmclip.registry import MODELS
 
 VALUES = ('official', 'near')
 _EPS = 1e-12
+_CPU_CELLS, _GPU_CELLS = 2**20, 2**28  # pixels whose weights are held at a time
 
 
 class DepthAccumulator:
@@ -33,7 +34,7 @@ class DepthAccumulator:
         num_maps: M.
         size: (H, W) in pixels. Rows go along x, columns along y; x is also scaled by W / H.
         splat: Pixels that a point covers along (x, y): 1 or even numbers.
-        device: Of the sums.
+        values, weights: (M H W,) float32 buffers of zeros.
     """
 
     def __init__(
@@ -41,47 +42,47 @@ class DepthAccumulator:
         num_maps: int,
         size: tuple[int, int],
         splat: tuple[int, int],
-        device: torch.device | str,
+        *,
+        values: torch.Tensor,
+        weights: torch.Tensor,
     ) -> None:
         self.num_maps, self.size, self.splat = num_maps, size, splat
-        cells = num_maps * size[0] * size[1] + 1  # the last one takes what falls outside
-        self.values = torch.zeros(cells, device=device)
-        self.weights = torch.zeros(cells, device=device)
+        self.values, self.weights = values, weights
 
-    def add(self, points: torch.Tensor, maps: torch.Tensor) -> None:
-        """Add points that are in the camera's space already.
+    def add(self, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, maps: torch.Tensor) -> None:
+        """Add points that are in the camera's space already, z being the depth in front of it.
 
         Shapes:
-            points (..., 3): x, y, and the depth z in front of the camera; maps (...) int64.
+            x, y, z and maps (int64, below M) are of one shape.
         """
         height, width = self.size
-        x, y, z = points.unbind(-1)
-        rows = ((x / (z + _EPS) * (width / height) + 1) * height) / 2
-        columns = ((y / (z + _EPS) + 1) * width) / 2
+        far = z + _EPS
+        rows, columns = (x / far).mul_(width / height), y / far
         rows, columns = (
-            torch.ceil(coord[..., None] + self._offsets(count, coord.device))
-            for coord, count in zip((rows, columns), self.splat, strict=True)
+            torch.ceil(
+                coordinate.add_(1).mul_(side / 2)[..., None] + self._offsets(count, z.device)
+            )
+            for coordinate, side, count in zip((rows, columns), self.size, self.splat, strict=True)
         )
         rows, columns = rows[..., :, None], columns[..., None, :]  # (..., sx, 1), (..., 1, sy)
-        depth = z[..., None, None]
         inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
-        inside = inside & (depth >= 0)  # NaN is nowhere
+        inside &= z[..., None, None] >= 0  # NaN is nowhere
         # In whole numbers: float32 ends at 2^24 of them.
-        cells = (maps[..., None, None] * height + rows.long()) * width + columns.long()
-        cells = torch.where(inside, cells, len(self.values) - 1).flatten()
-        weight = torch.where(inside, 1 / (depth + _EPS), 0.0)
-        self.weights.index_add_(0, cells, weight.flatten())
-        self.values.index_add_(0, cells, torch.where(inside, depth * weight, 0.0).flatten())
+        cells = rows.long().add(maps[..., None, None] * height).mul_(width).add(columns.long())
+        cells.masked_fill_(~inside, 0)  # what is outside adds zeros somewhere
+        weight = torch.where(inside, far.reciprocal_()[..., None, None], 0.0)
+        self.weights.scatter_add_(0, cells.flatten(), weight.flatten())
+        value = torch.where(inside, z[..., None, None] * weight, 0.0)
+        self.values.scatter_add_(0, cells.flatten(), value.flatten())
 
     @staticmethod
     def _offsets(count: int, device: torch.device) -> torch.Tensor:
         return torch.arange(count, device=device) - count / 2
 
     def result(self) -> torch.Tensor:
-        """(M, H, W) depths, 0 where there is no point."""
-        weights = self.weights[:-1]
-        depths = self.values[:-1] / torch.where(weights == 0, 1.0, weights)
-        return depths.reshape(self.num_maps, *self.size)
+        """(M, H, W) depths, 0 where there is no point; in place, so it is called once."""
+        weights = self.weights.clamp_min_(torch.finfo(self.weights.dtype).tiny)
+        return self.values.div_(weights).reshape(self.num_maps, *self.size)
 
 
 @MODELS.register_module()
@@ -162,19 +163,37 @@ class PerspectiveDepthProjector(BaseModule):
         Raises:
             ValueError: no clouds of points.
         """
-        points, owners, batch = flatten_clouds(clouds)
-        views, device = self.num_views, points.device
-        maps = DepthAccumulator(batch * views, self.size, self.splat, device)
-        turned = self.rotations.to(device).reshape(-1, 3).T  # (3, 3 V)
-        numbers = torch.arange(views, device=device)
-        step = max(1, self.points_chunk // (views * self.splat[0] * self.splat[1]))
+        check_clouds(clouds)
+        batch, device = len(clouds), clouds[0].device if len(clouds) else self.rotations.device
+        depths = torch.zeros(batch, self.num_views, *self.size, device=device)
+        # The weights of some clouds fit a CPU's cache, and one buffer serves all.
+        limit = _CPU_CELLS if device.type == 'cpu' else _GPU_CELLS
+        group = min(max(1, limit // depths[:1].numel()), batch) if batch else 1
+        weights = torch.zeros(depths[:group].numel(), device=device)
         with torch.autocast(device.type, enabled=False):
-            for start in range(0, len(points), step):
-                part = points[start : start + step].float()
-                seen = (part @ turned).reshape(-1, views, 3)
-                seen[..., 2] += self.distance
-                maps.add(seen, owners[start : start + step, None] * views + numbers)
-        return maps.result().reshape(batch, views, *self.size)
+            for start in range(0, batch, group):
+                part = depths[start : start + group]
+                if start:
+                    weights.zero_()
+                self._fill(clouds[start : start + group], part, weights[: part.numel()])
+        return depths
+
+    def _fill(self, clouds: Clouds, depths: torch.Tensor, weights: torch.Tensor) -> None:
+        """Write the maps of some clouds into (b, V, H, W) zeros."""
+        points, owners, batch = flatten_clouds(clouds)
+        views = self.num_views
+        maps = DepthAccumulator(
+            batch * views, self.size, self.splat, values=depths.view(-1), weights=weights
+        )
+        # (3 V, 3): one product gives all x, then all y, then all z.
+        turned = self.rotations.to(points.device).transpose(0, 1).reshape(-1, 3)
+        numbers = torch.arange(views, device=points.device)[:, None]
+        step = max(1, self.points_chunk // (views * self.splat[0] * self.splat[1]))
+        for start in range(0, len(points), step):
+            part = points[start : start + step].float()
+            x, y, z = (turned @ part.T).reshape(3, views, -1)
+            maps.add(x, y, z.add_(self.distance), owners[start : start + step] * views + numbers)
+        maps.result()
 
     @torch.no_grad()
     def images(self, maps: torch.Tensor) -> torch.Tensor:
