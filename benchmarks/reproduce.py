@@ -271,7 +271,7 @@ class Table:
         known = self.records.read().get(key)
         if known is not None:
             return known['metrics']
-        if self.report or not all([self.train(name, seed) for name in runs]):
+        if self.report or not all(self.train(name, seed) for name in runs):
             return None
         print(f'test {row["name"]}, seed {seed}', flush=True)
         folder = self.folder(run, seed) if run else self.work_dir / 'untrained' / f'seed{seed}'

@@ -198,7 +198,7 @@ def classify_cloud(
         classes: Words, or the name of a known vocabulary; None: the keys of ``examples``, else the
             model's present ones.
         prompts: Sentences around the words; None keeps the present ones.
-        examples: Pictures or point clouds that stand for classes; these are seen in the model's
+        examples: Images or point clouds that stand for classes; these are seen in the model's
             own views.
         top_k: Number of classes in ``names`` and ``scores``.
         up, num_points, normalize: As :func:`prepare_cloud`.
@@ -256,7 +256,7 @@ def view_probabilities(view_scores: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _view_scores_on(model: nn.Module):
-    """Predictions with ``view_scores``, which a model leaves out in the test of a data set."""
+    """Predictions with ``view_scores``, which a model leaves out in the test of a dataset."""
     before = getattr(model, 'store_view_scores', None)
     model.store_view_scores = True
     try:

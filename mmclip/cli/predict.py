@@ -17,7 +17,7 @@ from mmengine.structures import BaseDataElement
 
 from mmclip import user_errors
 from mmclip.apis import OpenVocabInferencer
-from mmclip.apis.images import output_names, read_picture
+from mmclip.apis.images import output_names, read_image
 from mmclip.apis.point_clouds import (
     classify_cloud,
     is_point_config,
@@ -36,7 +36,7 @@ from mmclip.visualization.word_masks import words_in
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument(
-        'pictures', nargs='+', help='files or folders of pictures, for PointCLIP of clouds'
+        'images', nargs='+', help='files or folders of images, for PointCLIP of clouds'
     )
     parser.add_argument('config', help="a config file, or the name of one of mmclip's")
     parser.add_argument('checkpoint', help="weights of the config; for PointCLIP also 'none'")
@@ -71,9 +71,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='go on with a checkpoint that lacks weights of the model or has others',
     )
-    parser.add_argument('--batch-size', type=int, default=1, help='pictures at once')
-    parser.add_argument('--montage', metavar='FILE', help='all drawn pictures as one')
-    parser.add_argument('--columns', type=int, default=3, help='pictures per row of the montage')
+    parser.add_argument('--batch-size', type=int, default=1, help='images at once')
+    parser.add_argument('--montage', metavar='FILE', help='all drawn images as one')
+    parser.add_argument('--columns', type=int, default=3, help='images per row of the montage')
     parser.add_argument('--top-k', type=int, default=5, help='PointCLIP: classes that are told')
     parser.add_argument(
         '--up', default='y', help="PointCLIP: axis that is up in the cloud, 'y', 'z', '-z', ..."
@@ -141,7 +141,7 @@ def name_clouds(args: argparse.Namespace, config: Config) -> None:
     """Classes of point clouds, and an image of the views of each."""
     if args.groups or args.bg_thresh is not None:
         raise ValueError('--bg-thresh and --groups are for GroupViT; this model has no groups')
-    clouds = list_clouds(args.pictures)
+    clouds = list_clouds(args.images)
     targets = output_names(clouds, Path(args.out_dir))
     model = load_cloud_model(
         config, args.checkpoint, args.device, allow_mismatch=args.allow_mismatch
@@ -166,7 +166,7 @@ def name_clouds(args: argparse.Namespace, config: Config) -> None:
         found = zip(result.names, result.scores, strict=True)
         print(f'{target}:', ', '.join(f'{name} {100 * score:.0f} %' for name, score in found))
     if args.montage:
-        drawn = [read_picture(path) for path in targets]
+        drawn = [read_image(path) for path in targets]
         write_image(Path(args.montage), montage(drawn, columns=args.columns))
         print(f'{args.montage}: all of them')
 

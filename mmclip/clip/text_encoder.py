@@ -192,10 +192,10 @@ class CLIPTextEncoder(BaseModule):
 
     @torch.no_grad()
     def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
-        """L2-normalised embeddings (N, D), float32, of images as the tower takes them.
+        """L2-normalized embeddings (N, D), float32, of images as the tower takes them.
 
         Shapes:
-            pixels (N, 3, S, S), normalised already, or not, as depth maps are.
+            pixels (N, 3, S, S), normalized already, or not, as depth maps are.
         """
         device = next(self.clip.parameters()).device
         features = [self.clip.encode_image(part.to(device)) for part in pixels.split(64)]

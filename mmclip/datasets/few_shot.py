@@ -1,4 +1,4 @@
-"""Which samples of a data set: K shots per class, and an honest validation split."""
+"""Which samples of a dataset: K shots per class, and an honest validation split."""
 
 import random
 from collections import defaultdict
@@ -10,7 +10,7 @@ SPLITS = ('train', 'val', 'test')
 
 @dataclass(frozen=True)
 class Subset:
-    """The part of a data set that is used, the same in every process and run.
+    """The part of a dataset that is used, the same in every process and run.
 
     Training samples are all, or K drawn per class. Validation samples are a share of each class's
     training samples, drawn among those that are not trained on: PointCLIP's official code selects

@@ -13,7 +13,7 @@ from mmclip.io.point_file import POINT_SUFFIXES
 from mmclip.registry import DATASETS
 from mmclip.text.class_names import class_names
 
-_HELP = 'docs/en/datasets.md says where each data set comes from'
+_HELP = 'docs/en/datasets.md says where each dataset comes from'
 
 
 def _rows(paths: Sequence[Path], labels: Sequence[int], subset: Subset) -> list[dict]:

@@ -16,7 +16,7 @@ from mmclip.io.parsing import parsing
 from mmclip.registry import DATASETS
 from mmclip.text.class_names import class_names
 
-_HELP = 'docs/en/datasets.md says where each data set comes from'
+_HELP = 'docs/en/datasets.md says where each dataset comes from'
 _SCAN_FILES = {
     'obj_only': ('{fold}_nobg', '{part}_objectdataset.h5'),
     'obj_bg': ('{fold}', '{part}_objectdataset.h5'),
@@ -26,16 +26,16 @@ _FOLDS = ('main_split', 'split1', 'split2', 'split3', 'split4')
 
 
 def _dataset(file: Any, key: str, limit: int) -> Any:
-    """A data set that lies in the file itself and is no larger than the file can hold."""
+    """A dataset that lies in the file itself and is no larger than the file can hold."""
     import h5py
 
     if key not in file:
-        raise ValueError(f'has no data set {key!r}, but {", ".join(file) or "none"}')
+        raise ValueError(f'has no dataset {key!r}, but {", ".join(file) or "none"}')
     data = file[key]
     if not isinstance(file.get(key, getlink=True), h5py.HardLink) or not isinstance(
         data, h5py.Dataset
     ):
-        raise ValueError(f'{key!r} is no data set of this file')
+        raise ValueError(f'{key!r} is no dataset of this file')
     if data.is_virtual or data.external:
         raise ValueError(f'{key!r} lies in other files')
     if data.dtype.kind not in 'fiu' or data.nbytes > limit:

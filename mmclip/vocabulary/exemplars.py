@@ -1,4 +1,4 @@
-"""Example pictures and point clouds as entries of a vocabulary, by the image tower of its CLIP."""
+"""Example images and point clouds as entries of a vocabulary, by the image tower of its CLIP."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,10 +40,10 @@ def encode_examples(
     Args:
         encoder: Has ``encode_images(list of PIL images) -> (N, D)`` normalized.
         names: The vocabulary's names.
-        examples: Name -> pictures (paths, PIL images or uint8 RGB arrays (H, W, 3)), or name ->
-            ``dict(pictures=[...], with_words=True)`` for the mean of words and pictures; or the
-            path of a json file of that kind, whose picture paths are relative to its folder. Point
-            clouds, files or arrays, may stand among the pictures, see
+        examples: Name -> images (paths, PIL images or uint8 RGB arrays (H, W, 3)), or name ->
+            ``dict(images=[...], with_words=True)`` for the mean of words and images; or the
+            path of a json file of that kind, whose image paths are relative to its folder. Point
+            clouds, files or arrays, may stand among the images, see
             :mod:`mmclip.vocabulary.point_exemplars`; ``up='z'`` in such a dict is their axis.
 
     Returns:
@@ -67,7 +67,7 @@ def encode_examples(
     if unknown:
         raise ValueError(f'examples: {unknown[:5]} are not among the {len(names)} class names')
 
-    pictures, owners, with_words = [], [], set()
+    images, owners, with_words = [], [], set()
     clouds, cloud_owners = [], []
     for name, entry in examples.items():
         up = 'y'
@@ -82,24 +82,24 @@ def encode_examples(
         if not isinstance(entry, list | tuple):
             raise ValueError(f'examples: class {name!r} has {entry!r:.60}, no list of images')
         if not len(entry):
-            raise ValueError(f'examples: class {name!r} has no picture')
+            raise ValueError(f'examples: class {name!r} has no image')
         for item in entry:
             if is_cloud(item):
                 clouds.append(read_cloud(item, folder, name, up))
                 cloud_owners.append(name)
             else:
-                pictures.append(_read(item, folder, name))
+                images.append(_read(item, folder, name))
                 owners.append(name)
 
     order = {name: row for row, name in enumerate(examples)}
     owners += cloud_owners
     parts = []
-    if pictures:
-        if not hasattr(encoder, 'encode_pictures'):
+    if images:
+        if not hasattr(encoder, 'encode_images'):
             raise ValueError(
                 f'examples: {type(encoder).__name__} has no image tower; classes can only be words'
             )
-        parts.append(encoder.encode_pictures(pictures).cpu())
+        parts.append(encoder.encode_images(images).cpu())
     if clouds:
         parts.append(encode_clouds(encoder, clouds).cpu())
     embeddings = torch.cat(parts)  # (N, D)

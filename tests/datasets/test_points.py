@@ -1,4 +1,4 @@
-"""Data sets of point clouds: tiny files in the real layouts, shots and the held-out split."""
+"""Datasets of point clouds: tiny files in the real layouts, shots and the held-out split."""
 
 import csv
 import random
@@ -146,7 +146,7 @@ def test_what_is_wrong_with_h5_files_is_named(modelnet, monkeypatch):
     fails(ValueError, r"ply_data_test0.h5: 'data' claims")
     with h5py.File(test_file, 'w') as file:
         file['label'] = h5py.ExternalLink('ply_data_train0.h5', 'label')
-    fails(ValueError, "ply_data_test0.h5: 'label' is no data set of this file")
+    fails(ValueError, "ply_data_test0.h5: 'label' is no dataset of this file")
     test_file.write_bytes(test_file.read_bytes()[:100])
     fails(ValueError, 'ply_data_test0.h5: .*download it again')
     test_file.unlink()

@@ -148,7 +148,7 @@ def test_mistakes(tmp_path):
         sampler=dict(type='DefaultSampler', shuffle=False),
         dataset=dict(type='TwoViewClouds', view=0, classes=('a', 'b', 'c')),
     )
-    with pytest.raises(ValueError, match='val_dataloader: its data set has 3 classes'):
+    with pytest.raises(ValueError, match='val_dataloader: its dataset has 3 classes'):
         runner_of(tmp_path, HOOK, val_dataloader=other).test()
     with pytest.raises(ValueError, match='Linear has no view weights'):
         ViewWeightSearchHook().before_test_epoch(SimpleNamespace(model=nn.Linear(1, 1)))

@@ -43,7 +43,7 @@ def test_a_class_is_the_mean_of_its_views(tmp_path):
 
 def test_json_with_an_axis_and_words(tmp_path):
     (tmp_path / 'mug.xyz').write_text(CLOUD)
-    entry = dict(pictures=['mug.xyz'], with_words=True, up='x')
+    entry = dict(images=['mug.xyz'], with_words=True, up='x')
     (tmp_path / 'examples.json').write_text(json.dumps({'mug': entry}))
     rows, with_words = encode_examples(Tower(), ['mug'], tmp_path / 'examples.json')
     # y is 1: (0, 1, 0) and three channels alike.
@@ -80,8 +80,8 @@ def test_pixels_and_images_go_through_one_tower():
     assert encoder.image_size == 48
     image = np.random.RandomState(0).randint(256, size=(48, 48, 3)).astype(np.uint8)
     image = Image.fromarray(image)
-    rows = encoder.encode_pixels(encoder.picture_transform()(image)[None])
-    torch.testing.assert_close(rows, encoder.encode_pictures([image]))
+    rows = encoder.encode_pixels(encoder.image_transform()(image)[None])
+    torch.testing.assert_close(rows, encoder.encode_images([image]))
 
 
 def test_a_models_projector_is_used_and_stays_its_own():

@@ -20,7 +20,7 @@ def _pair(name: str, values: Sequence[float], low: float, high: float) -> tuple[
 def scale_shift(points: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Scale and then shift each axis: (N, 3) float32, computed in float64.
 
-    Source: the training transform of PointCLIP's official data set of ModelNet40.
+    Source: the training transform of PointCLIP's official dataset of ModelNet40.
 
     Args:
         points: (N, 3).

@@ -52,7 +52,7 @@ def _checked_number(num_points: int) -> int:
 
 @TRANSFORMS.register_module()
 class LoadPoints(BaseTransform):
-    """Read ``points_path`` into ``points``; what the data set has read already is checked only.
+    """Read ``points_path`` into ``points``; what the dataset has read already is checked only.
 
     Args:
         num_points: As :func:`mmclip.io.point_file.read_points`, for files.
