@@ -30,6 +30,7 @@ The file::
           - {name: 'LSeg', run: clip}                        # tested by its own config
           - {name: 'shuffled words', run: clip, config: lseg/mini/lseg_r18_mini_shuffled.py}
           - {name: 'untrained', config: lseg/mini/lseg_r18_mini.py, untrained: true}
+          - {name: 'zero-shot', config: point_clip/mini/x.py, no_checkpoint: true}
 
 A cell is the mean over seeds, with the standard deviation behind ± (from two seeds on).
 """
@@ -66,10 +67,11 @@ class Run:
     config: str
     options: dict[str, Any] = field(default_factory=dict)
     seeds: int | None = None  # 1: seed 0 serves all, whatever --seeds says
+    seed_shift: int = 0  # added to the seed: a second run of the same config
     prepare: str | None = None  # what has to be made before, by its name in the file
 
     def seed(self, seed: int) -> int:
-        return 0 if self.seeds == 1 else seed
+        return (0 if self.seeds == 1 else seed) + self.seed_shift
 
 
 def read_plan(path: Path) -> dict[str, Any]:
@@ -85,7 +87,8 @@ def read_plan(path: Path) -> dict[str, Any]:
             raise ValueError(f'{path}: run {run.name}: nothing to prepare is called {run.prepare}')
     for title, table in plan['tables'].items():
         for row in table['rows']:
-            if row.get('run') not in runs and not row.get('untrained'):
+            alone = row.get('untrained') or row.get('no_checkpoint')
+            if row.get('run') not in runs and not alone:
                 raise ValueError(
                     f'{path}: table {title}, row {row["name"]!r}: run {row.get("run")!r} is '
                     f'none of {", ".join(runs)}'
@@ -275,9 +278,11 @@ class Table:
             return None
         print(f'test {row["name"]}, seed {seed}', flush=True)
         folder = self.folder(run, seed) if run else self.work_dir / 'untrained' / f'seed{seed}'
-        checkpoint = self.checkpoint(run.name, seed) if run else self.untrained(config, folder)
         place = folder / 'tests' / key
-        arguments = [str(config_path(config)), str(checkpoint), '--work-dir', str(place)]
+        arguments = [str(config_path(config)), '--work-dir', str(place)]
+        if not row.get('no_checkpoint'):
+            checkpoint = self.checkpoint(run.name, seed) if run else self.untrained(config, folder)
+            arguments.insert(1, str(checkpoint))
         call('test.py', arguments, self.options(options, seed), folder / 'test.log')
         metrics = {name: round(value, 5) for name, value in newest_metrics(place).items()}
         record = dict(name=row['name'], seed=seed, metrics=metrics)

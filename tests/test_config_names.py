@@ -19,7 +19,7 @@ DATASETS = (
 )
 WORD = r'[a-z0-9]+(-[a-z0-9]+)*'
 # What a method is compared with, named by what it is.
-BASELINES = r'(clip_on_crops|dyhead|linear_probe|start|text_(fcn|segformer|upernet))_'
+BASELINES = r'(clip_on_crops|dyhead|linear_probe|point_net|start|text_(fcn|segformer|upernet))_'
 
 
 def pattern(method: str, mini: bool) -> str:

@@ -77,6 +77,7 @@ from mmclip.models.point_clip.adapter import InterViewAdapter
 from mmclip.models.point_clip.classifier import PointCLIPClassifier
 from mmclip.models.point_clip.clouds import PointDataPreprocessor
 from mmclip.models.point_clip.linear_probe import ViewLinearClassifier
+from mmclip.models.point_clip.logit_ensemble import LogitEnsemble
 from mmclip.models.point_clip.loss import SmoothCELoss
 from mmclip.models.point_clip.perspective import PerspectiveDepthProjector
 from mmclip.models.point_clip.point_net import PointNetClassifier
@@ -158,6 +159,7 @@ __all__ = [
     'LSegHead',
     # PointCLIP
     'InterViewAdapter',
+    'LogitEnsemble',
     'PerspectiveDepthProjector',
     'PointCLIPClassifier',
     'PointDataPreprocessor',

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
 
-from mmclip.engine.view_weight_search_hook import ViewWeightSearchHook, collect_view_scores
+from mmclip.engine.view_weight_search_hook import ViewWeightSearchHook, collect
 from mmclip.models.point_clip.classifier import PointCLIPClassifier
 from mmclip.registry import MODELS
 
@@ -162,8 +162,8 @@ def test_clouds_without_label_are_left_out():
     class Loader(list):
         dataset = (0, 1)
 
-    scores, labels = collect_view_scores(model, Loader(batches))
+    scores, labels = collect(model, Loader(batches), model.view_scores)
     assert scores.shape == (1, 2, 2) and labels.tolist() == [1]
     with pytest.raises(ValueError, match='no gt_label'):
         batches[0]['data_samples'] = [BaseDataElement()] * 2
-        collect_view_scores(model, Loader(batches))
+        collect(model, Loader(batches), model.view_scores)

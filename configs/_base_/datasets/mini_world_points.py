@@ -1,6 +1,7 @@
 # MiniWorld's clouds in ModelNet's h5 layout (`mmclip data mini_world --parts points`): twelve shapes, extruded;
-# 40 / 20 / 40 of each to train, validate and test. `cut`: a random quarter is missing, the fair test.
-data_root = 'data/mini_world/points/cut'
+# 40 / 20 / 40 of each to train, validate and test, turned by up to 45 degrees. Beside `clean` lie `cut`, in which a
+# random quarter is missing, the fair test, and `full_turn`.
+data_root = 'data/mini_world/points/clean'
 
 pack = dict(type='mmclip.PackPointInputs')
 train_pipeline = [

@@ -7,7 +7,7 @@ model = dict(
         type='mmclip.PerspectiveDepthProjector',
         views='zero_shot6',
         resolution=32,
-        distance=1.6,
+        distance=2.0,
         image_size=48,
         values='near'),
     backbone=dict(type='mmclip.OpenCLIPBackbone', **clip),

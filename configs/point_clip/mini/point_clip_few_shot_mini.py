@@ -11,16 +11,20 @@ _base_ = [
 
 default_scope = 'mmengine'
 model = dict(
-    projector=dict(views='few_shot10'),
+    projector=dict(views='few_shot10', distance=1.6),
     adapter=dict(type='mmclip.InterViewAdapter'),
     loss=dict(type='mmclip.SmoothCELoss', eps=0.2))
-train_dataloader = dict(dataset=dict(num_shots=16, pipeline={{_base_.test_pipeline}}))
+cut = 'data/mini_world/points/cut'
+train_dataloader = dict(
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(data_root=cut, num_shots=16, pipeline={{_base_.test_pipeline}}))
+val_dataloader = dict(dataset=dict(data_root=cut))
+test_dataloader = dict(dataset=dict(data_root=cut))
 
 # A few steps per epoch, whatever the number of shots: 600 steps in all.
 max_iters = 600
 train_cfg = dict(
     _delete_=True, type='mmengine.IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
-train_dataloader['sampler'] = dict(type='InfiniteSampler', shuffle=True)
 param_scheduler = [
     dict(type='mmengine.ConstantLR', factor=1e-3, begin=0, end=6, by_epoch=False),
     dict(type='mmengine.CosineAnnealingLR', T_max=max_iters, begin=6, end=max_iters, by_epoch=False),

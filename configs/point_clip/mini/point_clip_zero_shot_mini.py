@@ -1,4 +1,4 @@
-# PointCLIP zero-shot on MiniWorld's cut clouds: six views of equal weight. Nothing is trained.
+# PointCLIP zero-shot on MiniWorld's clouds: six views of equal weight, nothing is trained.
 # What it reaches: configs/point_clip/README.md (measured here).
 #   python tools/make_mini_world.py --out data/mini_world --parts points
 #   python tools/test.py configs/point_clip/mini/point_clip_zero_shot_mini.py

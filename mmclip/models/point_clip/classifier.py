@@ -15,8 +15,13 @@ from mmclip.models.point_clip.pretrained_part import load_part
 from mmclip.models.point_clip.samples import labels_of, predicted
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names
+from mmclip.vocabulary.point_exemplars import use_projector
 
 FUSIONS = ('cosine', 'softmax')
+
+
+def _spoken(name: str) -> str:
+    return name.replace('_', ' ')
 
 
 @MODELS.register_module()
@@ -91,6 +96,8 @@ class PointCLIPClassifier(BaseModel):
             )
         if getattr(self.head, 'background_mode', None) is not None:
             raise ValueError('head: clouds have no background; give it background=None')
+        if getattr(self.head, 'text_encoder', None) is not None:
+            use_projector(self.head.text_encoder, self.projector)  # for clouds as examples
         sizes = dict(num_views=self.num_views, embed_dim=width)
         self.adapter = MODELS.build({**adapter, **sizes}) if adapter else None
         self.loss_module = MODELS.build(loss or dict(type='mmclip.SmoothCELoss'))
@@ -131,7 +138,9 @@ class PointCLIPClassifier(BaseModel):
 
         ``flower_pot`` becomes 'flower pot', as in the official code.
         """
-        spoken = [name.replace('_', ' ') for name in class_names(names)]
+        spoken = [_spoken(name) for name in class_names(names)]
+        if isinstance(examples, Mapping):
+            examples = {_spoken(name): entry for name, entry in examples.items()}
         self.head.set_classes(spoken, prompts, examples)
 
     def set_view_weights(self, weights: Sequence[float]) -> None:
