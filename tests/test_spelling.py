@@ -25,7 +25,7 @@ DENIED = {
 }
 PATTERN = re.compile('|'.join(f'(?P<_{i}>{word})' for i, word in enumerate(DENIED)), re.IGNORECASE)
 # What is quoted from elsewhere: prompts, keys of the official fixtures.
-QUOTED = re.compile(r"""['"]a picture (of|with)\b|'(normalise|optimised|normalised)'""")
+QUOTED = re.compile(r"""['"]a picture (of|with)\b|'(\w+_)?(normalise|optimised|normalised)'""")
 
 
 def denied_words(text: str) -> list[str]:
