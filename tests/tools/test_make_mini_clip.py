@@ -89,7 +89,7 @@ def test_shipped_weights_are_overwritten_only_by_an_explicit_flag(world, tmp_pat
     monkeypatch.chdir(tmp_path)
     main = tool['main']
     monkeypatch.setitem(main.__globals__, 'SHIPPED', shipped)
-    monkeypatch.setitem(main.__globals__, 'measure', lambda weights, world: {})
+    monkeypatch.setitem(main.__globals__, 'measure', lambda weights, world, model: {})
 
     def call(*arguments) -> None:
         monkeypatch.setattr(sys, 'argv', ['tool', *map(str, arguments), '--world', str(world)])

@@ -25,8 +25,11 @@ from mmclip.datasets.mini_world import (
     classification,
     detection,
     grounding,
+    points,
+    rooms,
     scene_captions,
     segmentation,
+    styles,
     video,
 )
 from mmclip.datasets.mini_world.world import World
@@ -41,6 +44,9 @@ PARTS = {
     'scene_captions': scene_captions,
     'video': video,
     'grounding': grounding,
+    'points': points,
+    'rooms': rooms,
+    'styles': styles,
 }
 RECORD = 'checksums.json'
 # Raise the number of a part when the files of an existing seed change.
