@@ -2,9 +2,10 @@
 
 A part is a module beside this file with ``count(world) -> int``, the number of steps of its
 progress bar, and ``write(out, world, tick)``, which fills an empty folder and calls ``tick`` once
-per step. To add one (masks, video, audio, points, depth, grounding, VQA), write the module and
-name it in ``PARTS``; packages beyond the core that it needs it lists in ``REQUIRES``. It takes its random numbers from generators seeded with the world's seed and
-numbers of its own, so that no part depends on another or on the number of processes.
+per step. To add one (audio, questions), write the module and name it in ``PARTS``; packages beyond
+the core that it needs stand in its ``REQUIRES``. It takes its random numbers from generators seeded
+with the world's seed and numbers of its own, so that no part depends on another or on the number
+of processes.
 """
 
 import hashlib
