@@ -1,5 +1,5 @@
 # The second mini CLIP that ships in the package: mini_clip, trained further on photographs, line drawings,
-# silhouettes, flat colors and things in haze with words for their distance (4 minutes of CPU time):
+# silhouettes, flat colors and things in haze with words for their distance:
 #   python tools/make_mini_world.py --out data/mini_world
 #   python tools/train.py configs/clip_zero_shot/clip_contrastive_styles_mini.py
 #   python tools/make_mini_clip.py --name mini_clip_styles work_dirs/clip_contrastive_styles_mini/iter_300.pth
