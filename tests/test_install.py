@@ -58,6 +58,8 @@ def test_the_wheel_ships_configs_tools_and_assets(wheel_site):
         '.mim/tools/train.py',
         '.mim/model-index.yml',
         'assets/mini_clip.safetensors',
+        'assets/mini_clip_styles.json',
+        'assets/mini_clip_styles.safetensors',
     ):
         assert (package / name).is_file(), name
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from mmclip import user_errors
-from mmclip.datasets.mini_world.make import PARTS, make, verify
+from mmclip.datasets.mini_world.make import INSTALL, PARTS, make, missing_packages, verify
 
 
 def main() -> None:
@@ -17,7 +17,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--out', default='data/mini_world', help='folder (%(default)s)')
-    parser.add_argument('--parts', nargs='+', choices=list(PARTS), default=list(PARTS))
+    parser.add_argument(
+        '--parts', nargs='+', choices=list(PARTS), help='by default all whose packages are there'
+    )
     parser.add_argument('--seed', type=int, default=0, help='another seed is another world')
     parser.add_argument(
         '--scale',
@@ -28,6 +30,10 @@ def main() -> None:
     parser.add_argument('--processes', type=int, default=2, help='parts made at the same time')
     parser.add_argument('--verify', action='store_true', help='check the sums and make nothing')
     args = parser.parse_args()
+    if args.parts is None:
+        args.parts = [part for part in PARTS if not missing_packages(part)]
+        for part in sorted(set(PARTS) - set(args.parts)):
+            print(f'{part} is left out: {", ".join(missing_packages(part))} is missing; {INSTALL}')
     if args.verify:
         damaged = verify(args.out, parts=args.parts)
         if damaged:

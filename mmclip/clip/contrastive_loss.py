@@ -59,7 +59,10 @@ def warn_of_lone_sample() -> None:
 
 
 def contrastive_loss(
-    image_features: torch.Tensor, text_features: torch.Tensor, logit_scale: torch.Tensor
+    image_features: torch.Tensor,
+    text_features: torch.Tensor,
+    logit_scale: torch.Tensor,
+    text_ids: torch.Tensor | None = None,
 ) -> torch.Tensor:
     r"""Symmetric InfoNCE: each image finds its text among all texts, and the other way round.
 
@@ -72,9 +75,12 @@ def contrastive_loss(
     Args:
         image_features, text_features: L2-normalized; row i of one belongs to row i of the other.
         logit_scale: Multiplies the cosines (the exponential of what CLIP stores).
+        text_ids: A number per text; pairs of the same number are no negatives of each other, which
+            captions that repeat within a batch need. None: all others are negatives.
 
     Shapes:
-        (N, D), (N, D), () -> (). An empty batch gives a zero with a graph (single process only).
+        (N, D), (N, D), (), (N,) -> (). An empty batch gives a zero with a graph (single process
+        only).
 
     Raises:
         ValueError: the shapes differ.
@@ -95,8 +101,16 @@ def contrastive_loss(
         if len(all_texts) == 1:
             warn_of_lone_sample()
         own = torch.arange(start, start + len(image_features), device=image_features.device)
-        to_texts = F.cross_entropy(scale * image_features @ all_texts.T, own)
-        to_images = F.cross_entropy(scale * text_features @ all_images.T, own)
+        texts_logits = scale * image_features @ all_texts.T
+        images_logits = scale * text_features @ all_images.T
+        if text_ids is not None:
+            all_ids, _ = gather_features(text_ids)
+            repeated = text_ids[:, None] == all_ids
+            repeated = repeated.scatter(1, own[:, None], False)
+            texts_logits = texts_logits.masked_fill(repeated, -math.inf)
+            images_logits = images_logits.masked_fill(repeated, -math.inf)
+        to_texts = F.cross_entropy(texts_logits, own)
+        to_images = F.cross_entropy(images_logits, own)
     return (to_texts + to_images) / 2
 
 
@@ -123,6 +137,8 @@ class ContrastiveLoss(nn.Module):
         image_features: torch.Tensor,
         text_features: torch.Tensor,
         logit_scale: torch.Tensor,
+        text_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """(N, D), (N, D), () -> (), as :func:`contrastive_loss`."""
-        return self.loss_weight * contrastive_loss(image_features, text_features, logit_scale)
+        """(N, D), (N, D), (), (N,) -> (), as :func:`contrastive_loss`."""
+        loss = contrastive_loss(image_features, text_features, logit_scale, text_ids)
+        return self.loss_weight * loss

@@ -26,6 +26,8 @@ from mmclip.io.parsing import parsing, read_json, whole_number
 
 ASSETS = Path(__file__).resolve().parents[1] / 'assets'
 MINI_CLIP = 'mini_clip'
+MINI_CLIP_STYLES = 'mini_clip_styles'
+SHIPPED = (MINI_CLIP, MINI_CLIP_STYLES)  # architecture and weights lie in the package
 _WEIGHT_NAMES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
 _WEIGHT_NAMES += ('model.safetensors', 'pytorch_model.bin', 'model.pt')
 
@@ -39,8 +41,8 @@ def clip_config(model: str | dict) -> dict:
     """open_clip's architecture of a model; reads no weights.
 
     Args:
-        model: An open_clip name (``'ViT-B-32-quickgelu'``), ``'mini_clip'``, the path of an
-            open_clip model json, or such a dict itself.
+        model: An open_clip name (``'ViT-B-32-quickgelu'``), ``'mini_clip'``,
+            ``'mini_clip_styles'``, the path of an open_clip model json, or such a dict itself.
 
     Raises:
         ValueError: unknown name, close ones are listed; a json that asks for more than an
@@ -58,7 +60,7 @@ def _source(model: str | dict) -> str:
 def _read_config(model: str | dict) -> dict:
     if isinstance(model, dict):
         return deepcopy(dict(model))
-    path = ASSETS / 'mini_clip.json' if model == MINI_CLIP else Path(model)
+    path = ASSETS / f'{model}.json' if model in SHIPPED else Path(model)
     if path.suffix == '.json':
         if not path.is_file():
             raise FileNotFoundError(f'model: there is no file {path}')
@@ -67,7 +69,7 @@ def _read_config(model: str | dict) -> dict:
     with parsing(f'model: {model}'):  # a folder's or hub model's json behind a prefix
         config = open_clip.get_model_config(model)
     if config is None:
-        near = difflib.get_close_matches(model, [*open_clip.list_models(), MINI_CLIP], n=4)
+        near = difflib.get_close_matches(model, [*open_clip.list_models(), *SHIPPED], n=4)
         raise ValueError(
             f'model: unknown CLIP {model!r}'
             + (f'; close names: {", ".join(near)}' if near else '')
@@ -142,8 +144,8 @@ def weights_file(model: str | dict, pretrained: str) -> Path | None:
     Raises:
         FileNotFoundError: neither a file, a folder with weights, nor a known tag.
     """
-    if pretrained == MINI_CLIP:
-        return ASSETS / 'mini_clip.safetensors'
+    if pretrained in SHIPPED:
+        return ASSETS / f'{pretrained}.safetensors'
     path = Path(pretrained)
     if path.is_dir():
         found = [path / name for name in _WEIGHT_NAMES if (path / name).is_file()]
@@ -169,8 +171,8 @@ def build_clip(model: str | dict, pretrained: str | None = None) -> nn.Module:
     Args:
         model: As :func:`clip_config`.
         pretrained: None (random weights), an open_clip tag (downloaded by open_clip if it is not in
-            its cache), ``'mini_clip'``, or a local file or folder in OpenAI's (TorchScript),
-            open_clip's or Hugging Face's layout.
+            its cache), ``'mini_clip'``, ``'mini_clip_styles'``, or a local file or folder in
+            OpenAI's (TorchScript), open_clip's or Hugging Face's layout.
 
     Note:
         OpenAI's weights were trained with QuickGELU. From an OpenAI archive, and from a Hugging

@@ -104,6 +104,29 @@ def test_is_built_by_name_and_weighted():
     torch.testing.assert_close(loss(features, features, scale), whole / 2)
 
 
+def test_pairs_with_the_same_text_are_no_negatives_of_each_other():
+    features, scale = unit(4, 8), torch.tensor(3.0)
+    texts = unit(4, 8, seed=1)
+    texts[3] = texts[1]
+    logits = scale * features @ texts.T
+    rows = [[0, 1, 2, 3], [1, 0, 2], [2, 0, 1, 3], [3, 0, 2]]  # its own first, then its negatives
+    to_texts = [-logits[i, row].log_softmax(0)[0] for i, row in enumerate(rows)]
+    to_images = [-logits.T[i, row].log_softmax(0)[0] for i, row in enumerate(rows)]
+    expected = (torch.stack(to_texts).mean() + torch.stack(to_images).mean()) / 2
+    found = contrastive_loss(features, texts, scale, torch.tensor([7, -5, 9, -5]))
+    torch.testing.assert_close(found, expected)
+    distinct = contrastive_loss(features, texts, scale, torch.arange(4))
+    torch.testing.assert_close(distinct, contrastive_loss(features, texts, scale))
+
+
+def test_a_batch_of_one_text_has_no_negatives_and_finite_gradients():
+    features = unit(3, 8).requires_grad_()
+    texts = unit(1, 8, seed=1).expand(3, 8)
+    loss = contrastive_loss(features, texts, torch.tensor(3.0), torch.zeros(3, dtype=torch.int64))
+    (gradient,) = torch.autograd.grad(loss, features)
+    assert loss.item() == 0 and (gradient == 0).all()
+
+
 class Towers(torch.nn.Module):
     """Two linear towers and a stored scale, as small as a CLIP can be."""
 
@@ -114,10 +137,12 @@ class Towers(torch.nn.Module):
         self.log_scale = torch.nn.Parameter(torch.tensor(1.5))
         self.loss = ContrastiveLoss()
 
-    def forward(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, images: torch.Tensor, texts: torch.Tensor, text_ids: torch.Tensor
+    ) -> torch.Tensor:
         images = F.normalize(self.image(images), dim=-1)
         texts = F.normalize(self.text(texts), dim=-1)
-        return self.loss(images, texts, self.log_scale.exp())
+        return self.loss(images, texts, self.log_scale.exp(), text_ids)
 
 
 def run_rank(rank: int, folder: Path) -> None:
@@ -125,7 +150,7 @@ def run_rank(rank: int, folder: Path) -> None:
     dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
     pairs = load_file(folder / 'pairs.safetensors')
     model = DistributedDataParallel(Towers())
-    loss = model(pairs['images'].chunk(2)[rank], pairs['texts'].chunk(2)[rank])
+    loss = model(*(pairs[name].chunk(2)[rank] for name in ('images', 'texts', 'text_ids')))
     loss.backward()
     results = {name: parameter.grad for name, parameter in model.module.named_parameters()}
     save_file({'loss': loss.detach(), **results}, folder / f'rank{rank}.safetensors')
@@ -134,9 +159,11 @@ def run_rank(rank: int, folder: Path) -> None:
 
 def test_two_processes_equal_one_on_the_concatenated_batch(tmp_path):
     images, texts = unit(8, 6), unit(8, 5, seed=1)
-    save_file(dict(images=images, texts=texts), tmp_path / 'pairs.safetensors')
+    text_ids = torch.tensor([0, 1, 0, 2, 3, 1, 4, 5])  # repeated within and across processes
+    pairs = dict(images=images, texts=texts, text_ids=text_ids)
+    save_file(pairs, tmp_path / 'pairs.safetensors')
     single = Towers()
-    loss = single(images, texts)
+    loss = single(**pairs)
     loss.backward()
 
     ranks = [

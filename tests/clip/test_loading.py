@@ -73,6 +73,7 @@ def save_openai_archive(clip: nn.Module, config: dict, path) -> None:
 
 def test_architecture_by_name_dict_and_file(tmp_path):
     assert clip_embed_dim('ViT-L-14') == 768 and clip_embed_dim('mini_clip') == 128
+    assert clip_embed_dim('mini_clip_styles') == 128
     assert clip_config(VIT) == VIT and clip_config(VIT) is not VIT
     path = tmp_path / 'own.json'
     path.write_text(json.dumps(VIT))
@@ -84,6 +85,8 @@ def test_architecture_by_name_dict_and_file(tmp_path):
 def test_an_unknown_name_lists_close_ones():
     with pytest.raises(ValueError, match='ViT-B-32'):
         clip_config('ViT-B32')
+    with pytest.raises(ValueError, match='close names: mini_clip_styles, mini_clip'):
+        clip_config('mini_clip_style')
     with pytest.raises(FileNotFoundError, match='own.json'):
         clip_config('nowhere/own.json')
 

@@ -31,9 +31,10 @@ def run(*arguments) -> subprocess.CompletedProcess:
     )
 
 
-def test_shipped_weights_are_small_and_in_half_precision():
-    assert (ASSETS / 'mini_clip.safetensors').stat().st_size <= 10e6
-    state = read_state_dict(ASSETS / 'mini_clip.safetensors')
+@pytest.mark.parametrize('name', ['mini_clip', 'mini_clip_styles'])
+def test_shipped_weights_are_small_and_in_half_precision(name):
+    assert (ASSETS / f'{name}.safetensors').stat().st_size <= 10e6
+    state = read_state_dict(ASSETS / f'{name}.safetensors')
     assert {v.dtype for v in state.values() if v.is_floating_point()} == {torch.float16}
     assert all(v.isfinite().all() for v in state.values())
 
@@ -45,7 +46,34 @@ def test_shipped_report_says_what_was_promised_and_how_it_was_trained():
     assert report['trained']['seed'] == 0
 
 
-def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_images(world, tmp_path):
+def test_report_of_the_styles_says_what_was_promised():
+    report = json.loads((ASSETS / 'mini_clip_styles_report.json').read_text())
+    assert report['weights'] == 'mini_clip_styles.safetensors'
+    assert report['trained']['config'] == 'clip_zero_shot/clip_contrastive_styles_mini.py'
+    for split in ('val', 'test'):
+        assert report[split]['sentence']['all'] >= 86
+        assert report[split]['lines'] >= 95 and report[split]['silhouette'] >= 95
+        distances = report[split]['distances']
+        assert distances['right'] >= distances['most frequent band'] + 10
+        assert max(distances['windows per band']) <= 2 * min(distances['windows per band'])
+
+
+def test_shipped_styles_name_drawings_of_another_world(tmp_path):
+    """The first mini CLIP hardly does."""
+    make(tmp_path, parts=['styles'], seed=3, scale=0.05, processes=1, report=lambda line: None)
+    tool = runpy.run_path(str(TOOL))
+    found = {
+        name: tool['measure_styles'](
+            tool['Namer'](ASSETS / f'{name}.safetensors', name), tmp_path / 'styles', 'test'
+        )
+        for name in ('mini_clip', 'mini_clip_styles')
+    }
+    ours, first = found['mini_clip_styles'], found['mini_clip']
+    assert ours['lines'] >= 85 and ours['silhouette'] >= 85
+    assert first['lines'] <= 50 and first['silhouette'] <= 50
+
+
+def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_pictures(world, tmp_path):
     weights = tmp_path / 'mini_clip.safetensors'
     weights.write_bytes((ASSETS / 'mini_clip.safetensors').read_bytes())
     result = run('--out', weights, '--world', world)
@@ -89,7 +117,7 @@ def test_shipped_weights_are_overwritten_only_by_an_explicit_flag(world, tmp_pat
     monkeypatch.chdir(tmp_path)
     main = tool['main']
     monkeypatch.setitem(main.__globals__, 'SHIPPED', shipped)
-    monkeypatch.setitem(main.__globals__, 'measure', lambda weights, world: {})
+    monkeypatch.setitem(main.__globals__, 'measure', lambda weights, world, model: {})
 
     def call(*arguments) -> None:
         monkeypatch.setattr(sys, 'argv', ['tool', *map(str, arguments), '--world', str(world)])
@@ -109,6 +137,32 @@ def test_shipped_weights_are_overwritten_only_by_an_explicit_flag(world, tmp_pat
     call('iter_1.pth', '--overwrite-shipped')
     assert shipped.read_bytes() == (made / 'mini_clip.safetensors').read_bytes() != before
     assert 'work_dirs/mini_clip' in ' '.join(run('--help').stdout.split())
+
+
+def test_each_mini_clip_has_its_own_place(world, tmp_path, monkeypatch):
+    tool = runpy.run_path(str(TOOL))
+    state = {f'clip.{name}': value for name, value in build_clip('mini_clip').state_dict().items()}
+    write_state_dict(state, tmp_path / 'iter_1.pth')
+    (tmp_path / 'world' / 'classification').mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    main = tool['main']
+    monkeypatch.setitem(main.__globals__, 'measure', lambda weights, world, model: {'of': model})
+
+    def call(*arguments) -> None:
+        monkeypatch.setattr(sys, 'argv', ['tool', *arguments, '--world', 'world'])
+        main()
+
+    with pytest.raises(SystemExit):  # no part styles
+        call('iter_1.pth', '--name', 'mini_clip_styles')
+    (tmp_path / 'world' / 'styles').mkdir()
+    call('iter_1.pth', '--name', 'mini_clip_styles')
+    report = json.loads(Path('work_dirs/mini_clip_styles/mini_clip_styles_report.json').read_text())
+    assert report['of'] == 'mini_clip_styles'
+    assert report['trained']['config'].endswith('clip_contrastive_styles_mini.py')
+    assert not Path('work_dirs/mini_clip').exists()
+    for name in ('mini_clip', 'mini_clip_styles'):
+        with pytest.raises(SystemExit):
+            call('iter_1.pth', '--name', name, '--out', str(ASSETS / 'mini_clip.safetensors'))
 
 
 def test_bad_input_is_told_without_a_traceback(world, tmp_path):

@@ -63,6 +63,12 @@ _OUTLINES = {
 RING_HOLE = 0.5
 
 
+def outlines(shape: str) -> list[np.ndarray]:
+    """Closed outlines of a shape, of its hole too, in about a unit circle; (N, 2) x, y each."""
+    holes = [_regular(48, RING_HOLE)] if shape == 'ring' else []
+    return [np.asarray(_OUTLINES[shape], np.float64), *holes]
+
+
 def outline_mask(shape: str, size: int, angle: float) -> np.ndarray:
     """Coverage of a shape in a square of ``size`` pixels.
 

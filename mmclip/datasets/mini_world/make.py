@@ -2,9 +2,10 @@
 
 A part is a module beside this file with ``count(world) -> int``, the number of steps of its
 progress bar, and ``write(out, world, tick)``, which fills an empty folder and calls ``tick`` once
-per step. To add one (masks, video, audio, points, depth, grounding, VQA), write the module and
-name it in ``PARTS``. It takes its random numbers from generators seeded with the world's seed and
-numbers of its own, so that no part depends on another or on the number of processes.
+per step. To add one (audio, questions), write the module and name it in ``PARTS``; packages beyond
+the core that it needs stand in its ``REQUIRES``. It takes its random numbers from generators seeded
+with the world's seed and numbers of its own, so that no part depends on another or on the number
+of processes.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,8 +27,11 @@ from mmclip.datasets.mini_world import (
     classification,
     detection,
     grounding,
+    points,
+    rooms,
     scene_captions,
     segmentation,
+    styles,
     video,
 )
 from mmclip.datasets.mini_world.world import World
@@ -41,8 +46,12 @@ PARTS = {
     'scene_captions': scene_captions,
     'video': video,
     'grounding': grounding,
+    'points': points,
+    'rooms': rooms,
+    'styles': styles,
 }
 RECORD = 'checksums.json'
+INSTALL = "pip install 'mmclip[points]'"
 # Raise the number of a part when the files of an existing seed change.
 FORMATS = defaultdict(lambda: 3, segmentation=4)
 
@@ -54,6 +63,11 @@ def checksum(folder: Path) -> str:
         digest.update(path.relative_to(folder).as_posix().encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def missing_packages(part: str) -> list[str]:
+    """Packages that a part needs and that are not installed."""
+    return [name for name in getattr(PARTS[part], 'REQUIRES', ()) if find_spec(name) is None]
 
 
 def _record(out: Path, part: str) -> dict | None:
@@ -151,7 +165,8 @@ def make(
         report: Called with one line per part.
 
     Raises:
-        ValueError: unknown part, bad seed or scale, or ``out`` holds another world.
+        ValueError: unknown part, bad seed or scale, or ``out`` holds another world; a part needs a
+            package that is not installed.
     """
     out = Path(out)
     world = World(seed, scale)
@@ -164,6 +179,9 @@ def make(
     if all(_is_made(out, part, world) for part in parts):
         report(f'{out} is there: {", ".join(parts)}')
         return
+    for part in parts:
+        if lacking := missing_packages(part):
+            raise ValueError(f'parts: {part!r} needs {", ".join(lacking)}: {INSTALL}')
     out.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn('MiniWorld'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with FileLock(out / '.lock'), Progress(*columns, console=Console(stderr=True)) as progress:

@@ -1,6 +1,7 @@
 """Training of a CLIP from pairs of images and texts."""
 
 import functools
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -33,6 +34,8 @@ class CLIPContrastive(BaseModel):
         chunk_size: Pairs that go through the towers at a time, for large batches in little memory
             (:func:`mmclip.clip.cached_gradients.in_chunks`); None: all.
         temperature: Initial temperature (the reciprocal of the scale); None keeps the model's own.
+        mask_equal_texts: Whether pairs with the same text are left out of each other's negatives,
+            for captions that repeat within a batch; the loss must take ``text_ids``.
         data_preprocessor: None takes the CLIP's own mean and std.
 
     Raises:
@@ -51,12 +54,14 @@ class CLIPContrastive(BaseModel):
         loss: dict | None = None,
         chunk_size: int | None = None,
         temperature: float | None = None,
+        mask_equal_texts: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor or clip_data_preprocessor(model, pretrained))
         self.clip = build_clip(model, pretrained)
         self.tokenizer = clip_tokenizer(model)
         self.chunk_size = chunk_size
+        self.mask_equal_texts = mask_equal_texts
         self.loss = MODELS.build(loss or dict(type='mmclip.ContrastiveLoss'))
         if temperature is not None:
             if temperature < 0.01:
@@ -105,8 +110,17 @@ class CLIPContrastive(BaseModel):
         if mode == 'loss':
             # As after each step of the optimizer, in front of the first use of the new value.
             self.clip.logit_scale.data.clamp_(max=MAX_LOG_SCALE)
-        images, texts = self.encode_images(inputs), self.encode_texts(texts)
+        images, text_features = self.encode_images(inputs), self.encode_texts(texts)
         if mode == 'tensor':
-            return images, texts
+            return images, text_features
         scale = self.clip.logit_scale.exp()
-        return dict(loss_contrastive=self.loss(images, texts, scale), logit_scale=scale.detach())
+        options = dict(text_ids=_text_ids(texts, scale.device)) if self.mask_equal_texts else {}
+        loss = self.loss(images, text_features, scale, **options)
+        return dict(loss_contrastive=loss, logit_scale=scale.detach())
+
+
+def _text_ids(texts: Sequence[str], device: torch.device) -> torch.Tensor:
+    """(N,) int64, the same for the same text in every process."""
+    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
+    ids = [int.from_bytes(digest, 'little', signed=True) for digest in digests]
+    return torch.tensor(ids, dtype=torch.int64, device=device)

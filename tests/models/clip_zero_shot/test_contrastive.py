@@ -19,7 +19,11 @@ from mmclip.io.checkpoint import read_state_dict
 from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
 from mmclip.registry import MODELS
 
-CONFIGS = ('mini/clip_contrastive_mini.py', 'clip_contrastive_vit_b32_cc3m.py')
+CONFIGS = (
+    'clip_contrastive_mini.py',
+    'clip_contrastive_styles_mini.py',
+    'clip_contrastive_vit_b32_cc3m.py',
+)
 TEXTS = ['a star', 'a photo of a dotted purple moon.', '', 'red ' * 100]
 TINY_TOWER = dict(context_length=16, vocab_size=49408, width=32, heads=2, layers=2)
 TINY = dict(
@@ -89,6 +93,20 @@ def test_loss_is_that_of_the_normalized_features_and_reaches_both_towers(model):
         assert parameter.grad.abs().sum() > 0
 
 
+def test_equal_texts_are_masked_on_demand():
+    torch.manual_seed(0)
+    texts = ['a star', 'a moon', 'a star', 'a ring']
+    model = CLIPContrastive(model=TINY, temperature=0.07, mask_equal_texts=True)
+    inputs = torch.randn(4, 3, 32, 32)
+    loss = model(inputs, samples(texts), mode='loss')['loss_contrastive']
+    images, features = model(inputs, samples(texts), mode='tensor')
+    scale = torch.tensor(1 / 0.07)
+    torch.testing.assert_close(
+        loss, contrastive_loss(images, features, scale, torch.tensor([0, 1, 0, 3]))
+    )
+    assert not torch.allclose(loss, contrastive_loss(images, features, scale))
+
+
 def test_scale_stays_at_or_below_100_and_can_come_back(model):
     with torch.no_grad():
         model.clip.logit_scale.fill_(7.0)
@@ -131,7 +149,7 @@ def test_overfits_four_pairs(model):
 def test_gains_biases_and_scale_do_not_decay(name):
     config = Config.fromfile(config_path(f'clip_zero_shot/{name}'))
     decay = config.optim_wrapper.optimizer.weight_decay
-    model = MODELS.build({**config.model, 'model': TINY})
+    model = MODELS.build({**config.model, 'model': TINY, 'pretrained': None})
     settings = {**config.optim_wrapper, 'type': 'OptimWrapper'}
     settings.pop('dtype', None)
     optimizer = build_optim_wrapper(model, settings).optimizer
