@@ -6,12 +6,12 @@
 
 and for the second one, which has also seen drawings and distances,
 
-    python tools/train.py configs/clip_zero_shot/clip_contrastive_styles_mini.py
+    python tools/train.py configs/clip_zero_shot/mini/clip_contrastive_styles_mini.py
     python tools/make_mini_clip.py --name mini_clip_styles \\
         work_dirs/clip_contrastive_styles_mini/iter_ITERS.pth
 
 Writes half precision weights and, beside them, a report of their accuracy on MiniWorld: top-1 among
-all 384 names on base, novel and unseen things, named by words and by one example picture each; of
+all 384 names on base, novel and unseen things, named by words and by one example image each; of
 mini_clip_styles also on held-out line drawings, silhouettes and distances.
 The weights in the package, on which every figure of a mini config rests, change only with
 --overwrite-shipped (for maintainers). Without a checkpoint --out or else the shipped file is
@@ -37,7 +37,7 @@ from mmclip.clip.loading import (
     clip_tokenizer,
 )
 from mmclip.datasets.mini_world.windows import BAND_EDGES, BANDS
-from mmclip.datasets.mini_world.world import COLOURS, SHAPES, SPLITS, TEXTURES
+from mmclip.datasets.mini_world.world import COLORS, SHAPES, SPLITS, TEXTURES
 from mmclip.datasets.transforms.clip_image import resize_crop
 from mmclip.io.checkpoint import read_checkpoint, read_state_dict, write_state_dict
 from mmclip.io.image import open_image
@@ -46,8 +46,8 @@ TEMPLATE = 'a photo of a {}.'
 SHIPPED = ASSETS / f'{MINI_CLIP}.safetensors'
 OUT = Path(f'work_dirs/{MINI_CLIP}/{MINI_CLIP}.safetensors')
 CONFIGS = {
-    MINI_CLIP: 'clip_contrastive_mini.py',
-    MINI_CLIP_STYLES: 'clip_contrastive_styles_mini.py',
+    MINI_CLIP: 'mini/clip_contrastive_mini.py',
+    MINI_CLIP_STYLES: 'mini/clip_contrastive_styles_mini.py',
 }
 DRAWING_TEMPLATES = {'lines': 'a drawing of a {}', 'silhouette': 'a silhouette of a {}'}
 DISTANCE_TEMPLATES = (
@@ -106,7 +106,7 @@ def accuracy(features: torch.Tensor, embeddings: torch.Tensor, labels: list[int]
 
 
 def measure(weights: Path, world: Path, model: str) -> dict:
-    """Per cent right among all names, for each list of pictures and each split."""
+    """Per cent right among all names, for each list of images and each split."""
     namer = Namer(weights, model)
     names = json.loads((world / 'classification/classes.json').read_text())['names']
     examples = json.loads((world / 'detection/examples.json').read_text())
@@ -137,7 +137,7 @@ def measure(weights: Path, world: Path, model: str) -> dict:
             right = accuracy(features, namer.words(known), [known.index(w[place]) for w in words])
             parts[kind] = percent(right)
         labels = [pairs.index(' '.join(w[1:])) for w in words]
-        parts['colour and shape'] = percent(accuracy(features, namer.words(pairs), labels))
+        parts['color and shape'] = percent(accuracy(features, namer.words(pairs), labels))
         if model == MINI_CLIP_STYLES:
             report[split] |= measure_styles(namer, world / 'styles', split)
     return report
@@ -147,7 +147,7 @@ def measure_styles(namer: Namer, styles: Path, split: str) -> dict:
     """Per cent of the held-out drawings and distances of part 'styles' that are named right."""
     with (styles / f'{split}.csv').open() as stream:
         rows = list(csv.DictReader(stream))
-    features = namer.pictures([styles / row['file'] for row in rows])
+    features = namer.images([styles / row['file'] for row in rows])
     report: dict = {}
     for style, template in DRAWING_TEMPLATES.items():
         here = [i for i, row in enumerate(rows) if row['style'] == style]

@@ -189,7 +189,7 @@ def zeroshot_pipeline(case: Case) -> dict:
     return dict(
         logits=built(points),
         view_features=built.view_features(points),
-        text_features_repeated_normalised=texts.repeat(1, built.num_views),
+        text_features_repeated_normalized=texts.repeat(1, built.num_views),
     )
 
 

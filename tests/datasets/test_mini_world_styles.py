@@ -102,7 +102,7 @@ def test_a_flat_or_colored_shape_is_never_the_plain_variant_of_an_unseen_thing(m
         return colored(color, rng)
 
     monkeypatch.setattr(style_drawing, 'colored', record)
-    unseen = {(t.colour, t.shape) for t in world.of('unseen') if t.texture == 'plain'}
+    unseen = {(t.color, t.shape) for t in world.of('unseen') if t.texture == 'plain'}
     assert unseen
     colors, rng = styles._colors_of(world), np.random.default_rng(0)
     for shape in {shape for _, shape in unseen}:

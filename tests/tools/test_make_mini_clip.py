@@ -49,7 +49,7 @@ def test_shipped_report_says_what_was_promised_and_how_it_was_trained():
 def test_report_of_the_styles_says_what_was_promised():
     report = json.loads((ASSETS / 'mini_clip_styles_report.json').read_text())
     assert report['weights'] == 'mini_clip_styles.safetensors'
-    assert report['trained']['config'] == 'clip_zero_shot/clip_contrastive_styles_mini.py'
+    assert report['trained']['config'] == 'clip_zero_shot/mini/clip_contrastive_styles_mini.py'
     for split in ('val', 'test'):
         assert report[split]['sentence']['all'] >= 86
         assert report[split]['lines'] >= 95 and report[split]['silhouette'] >= 95
@@ -73,7 +73,7 @@ def test_shipped_styles_name_drawings_of_another_world(tmp_path):
     assert first['lines'] <= 50 and first['silhouette'] <= 50
 
 
-def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_pictures(world, tmp_path):
+def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_images(world, tmp_path):
     weights = tmp_path / 'mini_clip.safetensors'
     weights.write_bytes((ASSETS / 'mini_clip.safetensors').read_bytes())
     result = run('--out', weights, '--world', world)

@@ -112,7 +112,7 @@ def _draw_box(rng: np.random.Generator) -> _Box:
 def _paint_surfaces(
     surface: np.ndarray, points: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Greyish tiles with noise: (S, S, 3) float32."""
+    """Grayish tiles with noise: (S, S, 3) float32."""
     colors = rng.uniform(60, 190, (5, 1)) + rng.uniform(-25, 25, (5, 3))
     tiles, contrasts = rng.uniform(0.4, 0.6, 5), rng.uniform(0.1, 0.45, 5)
     u = np.where(surface >= 3, points[..., 2], points[..., 0])

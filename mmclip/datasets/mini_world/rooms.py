@@ -1,7 +1,7 @@
 """Part 'rooms': drawn rooms in haze with their depth, in NYU Depth v2's layout.
 
     rooms/{haze_10,haze_25}/{small,medium,large}/rgb_00001.png          128 x 128 pixels
-    rooms/{haze_10,haze_25}/{small,medium,large}/sync_depth_00001.png   16-bit grey, millimeters
+    rooms/{haze_10,haze_25}/{small,medium,large}/sync_depth_00001.png   16-bit gray, millimeters
     rooms/{haze_10,haze_25}/{train,val,test}.txt                        image, depth, focal length
 
 The folder is the scene, as in NYU: here the size of the room, by its farthest point. Both folders

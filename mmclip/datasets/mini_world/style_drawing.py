@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mmclip.datasets.mini_world.draw import outlines
-from mmclip.datasets.mini_world.world import COLOURS
+from mmclip.datasets.mini_world.world import COLORS
 
 STYLE_SIZE = 48
 _SUPERSAMPLING = 4
@@ -66,16 +66,16 @@ def _gaps(rng: np.random.Generator) -> np.ndarray:
     return drawn
 
 
-def greys(rng: np.random.Generator) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Ink and ground: two greys that differ clearly."""
+def grays(rng: np.random.Generator) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Ink and ground: two grays that differ clearly."""
     dark, light = rng.uniform(0, 110), rng.uniform(150, 255)
     pair = ((dark,) * 3, (light,) * 3)
     return pair if rng.random() < 0.5 else pair[::-1]
 
 
 def colored(color: str, rng: np.random.Generator) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Ink of a color, and white, black or light grey ground."""
-    ink = np.array(COLOURS[color]) * rng.uniform(0.88, 1.05)
+    """Ink of a color, and white, black or light gray ground."""
+    ink = np.array(COLORS[color]) * rng.uniform(0.88, 1.05)
     ground = (WHITE, WHITE, BLACK, (200, 200, 200))[rng.integers(4)]
     return tuple(np.clip(ink, 0, 255)), ground
 

@@ -28,7 +28,7 @@ from mmclip.datasets.mini_world.room_drawing import draw_room
 from mmclip.datasets.mini_world.rooms import some_things
 from mmclip.datasets.mini_world.scenes import draw_crop
 from mmclip.datasets.mini_world.windows import BANDS, Window, cut_windows
-from mmclip.datasets.mini_world.world import COLOURS, SHAPES, World
+from mmclip.datasets.mini_world.world import COLORS, SHAPES, World
 
 SHARDS = 8
 PHOTOS_PER_THING = 38
@@ -74,7 +74,7 @@ def _plan(world: World) -> list[tuple[str, str]]:
 def _colors_of(world: World) -> dict[str, list[str]]:
     """Shape -> colors in which it may be shown without texture."""
     return {
-        shape: [c for c in COLOURS if world.split_of[f'plain {c} {shape}'] != 'unseen']
+        shape: [c for c in COLORS if world.split_of[f'plain {c} {shape}'] != 'unseen']
         for shape in SHAPES
     }
 
@@ -93,7 +93,7 @@ def _ink(shape: str, colors: dict[str, list[str]], rng: np.random.Generator):
     if kind == 3:
         color = colors[shape][rng.integers(len(colors[shape]))]
         return *styles.colored(color, rng), color
-    pair = ((styles.BLACK, styles.WHITE), (styles.WHITE, styles.BLACK), styles.greys(rng))[kind]
+    pair = ((styles.BLACK, styles.WHITE), (styles.WHITE, styles.BLACK), styles.grays(rng))[kind]
     return *pair, ''
 
 

@@ -69,7 +69,7 @@ class Window:
 
 
 def _thing_noun(thing: Thing, rng: np.random.Generator) -> str:
-    names = (thing.name, f'{thing.colour} {thing.shape}', thing.shape, 'object', 'thing')
+    names = (thing.name, f'{thing.color} {thing.shape}', thing.shape, 'object', 'thing')
     return names[rng.choice(len(names), p=(0.35, 0.25, 0.15, 0.15, 0.1))]
 
 

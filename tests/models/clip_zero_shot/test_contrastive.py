@@ -20,8 +20,8 @@ from mmclip.models.clip_zero_shot.contrastive import CLIPContrastive
 from mmclip.registry import MODELS
 
 CONFIGS = (
-    'clip_contrastive_mini.py',
-    'clip_contrastive_styles_mini.py',
+    'mini/clip_contrastive_mini.py',
+    'mini/clip_contrastive_styles_mini.py',
     'clip_contrastive_vit_b32_cc3m.py',
 )
 TEXTS = ['a star', 'a photo of a dotted purple moon.', '', 'red ' * 100]
