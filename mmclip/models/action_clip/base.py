@@ -129,10 +129,6 @@ class VideoRecognizer(BaseModel):
         # A file that lacks a tower (a converted head alone) does not fill it.
         lacking = [k for k in incompatible.missing_keys if '.visual.' in k or k.startswith('text.')]
         module.is_filled = module.is_filled or not lacking
-        module.clear_cache()
-
-    def clear_cache(self) -> None:
-        """Drop what was computed from the weights."""
 
     def fill(self) -> None:
         """Load what neither a checkpoint nor ``init_weights`` brought."""

@@ -1,7 +1,7 @@
 """ActionCLIP: names what a video shows by comparing it with sentences."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names
+from mmclip.vocabulary.embedding_cache import EmbeddingCache
 from mmclip.vocabulary.exemplars import encode_examples
 
 
@@ -130,7 +131,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         self.class_names: tuple[str, ...] = ()
         self._examples: Any = None
         self._ids: torch.Tensor | None = None
-        self._kept: dict[str, tuple[list, torch.Tensor]] = {}  # name -> versions, features
+        self.cache = EmbeddingCache()  # of sentences
         if classes is not None:
             self.set_classes(classes)
 
@@ -147,21 +148,14 @@ class ActionCLIPRecognizer(VideoRecognizer):
         self.video.init_weights()
         self.text.init_weights()
         self.is_filled = True
-        self.clear_cache()
+        self.cache.clear()
 
     def train(self, mode: bool = True) -> 'ActionCLIPRecognizer':
-        """Makes the cached features of the sentences stale; a fixed tower stays in eval mode."""
+        """As every module's, but a fixed text tower stays in eval mode."""
         super().train(mode)
         if self.fix_text:
             self.text.eval()
-            self._kept.pop('classes', None)
-        else:
-            self.clear_cache()
         return self
-
-    def clear_cache(self) -> None:
-        """Encode the sentences again when they are next asked for."""
-        self._kept = {}
 
     # -- vocabulary --------------------------------------------------------------------------------
 
@@ -192,7 +186,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         action_prompts(prompts)
         self.class_names, self.prompts, self._examples = names, prompts, examples
         self._ids = None
-        self.clear_cache()
+        self.cache.clear()
 
     def token_ids(self) -> torch.Tensor:
         """(P, K, T) ids of all sentences, on the CPU; tokenized once.
@@ -216,39 +210,27 @@ class ActionCLIPRecognizer(VideoRecognizer):
         """(P, K, D) normalized features of all classes; kept until weights or words change."""
         if not self._examples:
             return self._word_features()
-        return self._keep('classes', self, lambda: self._with_examples(self._word_features()))
+        return self.cache.get('classes', self, self._with_examples)
 
     def _word_features(self) -> torch.Tensor:
-        return self._keep(
-            'words', self.text, lambda: normalize(self.text.encode_all(self.token_ids()))
-        )
+        return self.cache.get('words', self.text, self._encode_words)
 
     @torch.no_grad()
-    def _keep(self, name: str, part: nn.Module, make: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """What ``make`` gives, made anew when a weight of ``part`` has changed.
+    def _encode_words(self) -> torch.Tensor:
+        with torch.autocast(self.logit_scale.device.type, enabled=False):
+            return normalize(self.text.encode_all(self.token_ids()))
 
-        In training only what a fixed tower gives is kept: dropout may be on.
-        """
-        # Every change in place, a step of the optimizer too, counts a weight's version up.
-        versions = [None if p.is_inference() else p._version for p in part.parameters()]
-        kept = self._kept.get(name)
-        if kept is None or kept[0] != versions:
-            device = self.logit_scale.device
-            with torch.autocast(device.type, enabled=False):
-                kept = versions, make().to(device)
-            if not part.training:
-                self._kept[name] = kept
-        return kept[1].to(self.logit_scale.device)
-
-    def _with_examples(self, features: torch.Tensor) -> torch.Tensor:
+    @torch.no_grad()
+    def _with_examples(self) -> torch.Tensor:
         """The rows of classes that images stand for, in every template."""
-        features = features.clone()
-        images, with_words = encode_examples(self, self.class_names, self._examples)
-        for name, row in images.items():
-            place, row = self.class_names.index(name), row.to(features)
-            if name in with_words:
-                row = normalize(features[:, place] + row)
-            features[:, place] = row
+        with torch.autocast(self.logit_scale.device.type, enabled=False):
+            features = self._word_features().clone()
+            images, with_words = encode_examples(self, self.class_names, self._examples)
+            for name, row in images.items():
+                place, row = self.class_names.index(name), row.to(features)
+                if name in with_words:
+                    row = normalize(features[:, place] + row)
+                features[:, place] = row
         return features
 
     def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:

@@ -172,11 +172,8 @@ class GLIPDetector(SingleStageDetector):
         )
 
     def train(self, mode: bool = True) -> 'GLIPDetector':
-        """Encoded words are forgotten; what is frozen stays in evaluation mode."""
+        """As every module's, but what is frozen stays in evaluation mode."""
         super().train(mode)
-        for vocabulary in (getattr(self, 'vocabulary', None), getattr(self, '_asked', None)):
-            if vocabulary is not None:
-                vocabulary.clear_cache()
         if mode and self.tuning != 'full':
             for name, module in self.named_modules():
                 if name and not name.startswith(TUNED[self.tuning]):

@@ -24,6 +24,7 @@ from mmclip.models.group_vit.zero_shot import group_index, group_scores, paint, 
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names, names_at_build
 from mmclip.text.prompts import get_prompts
+from mmclip.vocabulary.embedding_cache import EmbeddingCache
 from mmclip.vocabulary.exemplars import encode_examples
 
 MAX_SCALE = 100.0
@@ -163,12 +164,7 @@ class GroupViTHead(BaseModule):
         self._with_words: frozenset[str] = frozenset()
         self.prompts = prompts
         self.class_names = names_at_build(classes)
-        self._embeddings: torch.Tensor | None = None
-        self.register_load_state_dict_post_hook(GroupViTHead._loaded)
-
-    @staticmethod
-    def _loaded(module: 'GroupViTHead', incompatible: Any) -> None:
-        module.clear_cache()
+        self.cache = EmbeddingCache()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         # Transformers' layout has no second scale, and testing reads the first only.
@@ -222,15 +218,7 @@ class GroupViTHead(BaseModule):
         self._examples, self._with_words = found, with_words
         self.class_names = names
         self.prompts = self.prompts if prompts is None else prompts
-        self.clear_cache()
-
-    def clear_cache(self) -> None:
-        """The words are encoded anew at their next use: the weights have changed."""
-        self._embeddings = None
-
-    def train(self, mode: bool = True) -> 'GroupViTHead':
-        self.clear_cache()
-        return super().train(mode)
+        self.cache.clear()
 
     def embeddings(self) -> torch.Tensor:
         """(N, D) L2-normalized embeddings of :attr:`words`."""
@@ -239,9 +227,7 @@ class GroupViTHead(BaseModule):
                 "classes: the model has none yet; they come from the dataset's metainfo "
                 '(mmclip.VocabularyHook in custom_hooks) or from set_classes()'
             )
-        if self._embeddings is None:
-            self._embeddings = self.encode_names(self.words, self.prompts)
-        return self._embeddings.to(self.logit_scale.device)
+        return self.cache.get('words', self, lambda: self.encode_names(self.words, self.prompts))
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """(N, T) int64 token ids; a text that is too long is cut."""

@@ -132,7 +132,7 @@ def test_dropout_of_training_stays_out_of_a_test(make_model):
     )
     model.text_features()
     model.text_features()
-    assert not model._kept
+    assert not model.cache._entries
     model.eval()
     torch.testing.assert_close(model.text_features(), words(model), atol=1e-5, rtol=1e-5)
 
