@@ -1,7 +1,7 @@
 """The classifier that every open-vocabulary model shares: cosine similarity to a vocabulary."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names, names_at_build, vocabulary_of
 from mmclip.text.prompts import get_prompts
 from mmclip.vocabulary.embedding_cache import EmbeddingCache
+from mmclip.vocabulary.mixin import Examples, OpenVocabularyMixin, Prompts
 from mmclip.vocabulary.vocabulary import Vocabulary, normalize_rows
 
 BACKGROUNDS = ('learned', 'zero', None)
@@ -33,7 +34,7 @@ def _from_bytes(data: torch.Tensor) -> tuple[str, ...]:
 
 
 @MODELS.register_module()
-class TextEmbeddingClassifier(BaseModule):
+class TextEmbeddingClassifier(OpenVocabularyMixin, BaseModule):
     """Scores features against the embeddings of class names by cosine similarity.
 
     logits = normalize(features) @ embeddings.T / temperature, background column last.
@@ -118,27 +119,13 @@ class TextEmbeddingClassifier(BaseModule):
             rows = self.cache.rows(self.class_names, self._encoder_of(self.class_names))
             self._install(Vocabulary(self.class_names, rows), of_words=True)
 
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
+    def update_vocabulary(
+        self, names: tuple[str, ...], prompts: Prompts, examples: Examples
     ) -> None:
-        """Give the classifier another vocabulary.
+        """Keep rows that are known under the same prompts, encode the rest.
 
-        Rows that are known already under the same prompts are kept, so names out of a checkpoint
-        need no text tower.
-
-        Args:
-            names: Names, or the name of a known vocabulary.
-            prompts: Templates; None keeps the present ones.
-            examples: Images that stand for classes, see
-                :func:`mmclip.vocabulary.exemplars.encode_examples`.
-
-        Raises:
-            ValueError, FileNotFoundError: as :meth:`Vocabulary.encode`; nothing is changed then.
+        Names out of a checkpoint need no text tower. Where it raises nothing is changed.
         """
-        names = class_names(names)
         same_prompts = prompts is None or get_prompts(prompts) == get_prompts(self.prompts)
         if names == self.class_names and same_prompts and not examples and self._of_words:
             return
@@ -165,8 +152,8 @@ class TextEmbeddingClassifier(BaseModule):
 
     def _encode(
         self,
-        prompts: str | Sequence[str],
-        examples: Mapping[str, Any] | str | Path | None,
+        prompts: Prompts,
+        examples: Examples,
         names: Sequence[str],
     ) -> torch.Tensor:
         if self.text_encoder is None:
@@ -277,22 +264,3 @@ class TextEmbeddingClassifier(BaseModule):
 def classifiers_of(model: nn.Module) -> list[TextEmbeddingClassifier]:
     """The text classifiers inside a model, in the order of its modules."""
     return [m for m in model.modules() if isinstance(m, TextEmbeddingClassifier)]
-
-
-def set_classes(
-    model: nn.Module,
-    names: str | Sequence[str],
-    prompts: str | Sequence[str] | None = None,
-    examples: Mapping[str, Any] | str | Path | None = None,
-) -> None:
-    """Give every text classifier of a model another vocabulary.
-
-    Raises:
-        ValueError: the model has no text classifier; otherwise as
-            :meth:`TextEmbeddingClassifier.set_classes`.
-    """
-    found = classifiers_of(model)
-    if not found:
-        raise ValueError(f'model: {type(model).__name__} has no text classifier to give classes to')
-    for classifier in found:
-        classifier.set_classes(names, prompts, examples)

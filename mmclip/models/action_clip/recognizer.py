@@ -1,8 +1,7 @@
 """ActionCLIP: names what a video shows by comparing it with sentences."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,9 +16,9 @@ from mmclip.models.action_clip.text_prompts import action_prompts
 from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
 from mmclip.registry import MODELS
-from mmclip.text.class_names import class_names
 from mmclip.vocabulary.embedding_cache import EmbeddingCache
 from mmclip.vocabulary.exemplars import encode_examples
+from mmclip.vocabulary.mixin import Examples, OpenVocabularyMixin, Prompts
 
 
 def class_scores(
@@ -44,7 +43,7 @@ def class_scores(
 
 
 @MODELS.register_module()
-class ActionCLIPRecognizer(VideoRecognizer):
+class ActionCLIPRecognizer(OpenVocabularyMixin, VideoRecognizer):
     """Matches videos with sentences about actions; trained on pairs, zero-shot for other names.
 
     Training: one random template per video and step, both towers trained, multi-positive KL loss
@@ -159,25 +158,13 @@ class ActionCLIPRecognizer(VideoRecognizer):
 
     # -- vocabulary --------------------------------------------------------------------------------
 
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
+    def update_vocabulary(
+        self, names: tuple[str, ...], prompts: Prompts, examples: Examples
     ) -> None:
-        """Other classes, from now on.
+        """Encode them when they are next needed.
 
-        Args:
-            names: Class names or a known vocabulary.
-            prompts: Templates; None keeps the present ones.
-            examples: Images that stand for classes at test time, as
-                :func:`mmclip.vocabulary.exemplars.encode_examples`; each is a video of
-                one frame. Training knows the words alone.
-
-        Raises:
-            ValueError: bad names or prompts.
+        Examples are videos of one frame and count at test time; training knows the words alone.
         """
-        names = class_names(names)
         prompts = self.prompts if prompts is None else prompts
         # Examples by identity: arrays of images do not compare.
         same = examples is self._examples

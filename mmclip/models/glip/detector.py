@@ -1,7 +1,6 @@
 """The detector that reads a caption."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from mmclip.models.glip.prompts import (
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names
 from mmclip.text.dataset_meta import classes_of
+from mmclip.vocabulary.mixin import Examples, OpenVocabularyMixin, Prompts
 
 # What is trained, as starts of parameter names; the rest is frozen and in evaluation mode.
 TUNED = {
@@ -35,7 +35,7 @@ Maps = tuple[torch.Tensor, ...]
 
 
 @MODELS.register_module()
-class GLIPDetector(SingleStageDetector):
+class GLIPDetector(OpenVocabularyMixin, SingleStageDetector):
     """Grounded detection: every place of an image against every token of a caption.
 
     A sample with ``text`` and ``phrase_spans`` is grounded in its own caption; one without in the
@@ -125,31 +125,22 @@ class GLIPDetector(SingleStageDetector):
 
     # -- vocabulary -----------------------------------------------------------------------------
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The present vocabulary; empty before :meth:`set_classes`."""
-        return self.vocabulary.names if self.vocabulary else ()
-
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: Sequence[Mapping[str, str]] | Mapping[str, Mapping[str, str]] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
+    def update_vocabulary(
+        self, names: tuple[str, ...], prompts: Prompts, examples: Examples
     ) -> None:
-        """Give the detector another vocabulary; no weight changes, nothing is encoded yet.
+        """Put names into captions; nothing is encoded yet.
 
         Args:
-            names: Class names, or the name of a known vocabulary.
+            names: Class names.
             prompts: Words around names: name -> dict with any of ``prefix``, ``name`` (read instead
                 of the class name), ``suffix``; or one such dict per name.
             examples: Not possible: GLIP reads words.
 
         Raises:
-            ValueError: bad names, prompts that are no such dicts, examples.
+            ValueError: prompts that are no such dicts, examples.
         """
         if examples is not None:
             raise ValueError('examples: GLIP compares with words; images cannot stand for classes')
-        names = class_names(names)
         if isinstance(prompts, Mapping):
             unknown = sorted(set(prompts) - set(names))
             if unknown:
@@ -164,6 +155,7 @@ class GLIPDetector(SingleStageDetector):
             )
         for name, prompt in zip(names, prompts or [{}] * len(names), strict=True):
             _only(f'prompts of {name!r}', prompt, WORDS_AROUND)
+        self.class_names = names
         self.vocabulary = CaptionedVocabulary(
             names,
             self.text_encoder,
