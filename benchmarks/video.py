@@ -163,7 +163,7 @@ def action(options: argparse.Namespace) -> bool:
         type='mmclip.ActionCLIPRecognizer', model=options.model, num_frames=8, classes=names
     )
     model = MODELS.build(config).to(options.device).eval()
-    model.fill()
+    model.init_weights()
     size = 48 if options.model == 'mini_clip' else 224
     frames = torch.randn(1, 8, 3, size, size, device=options.device)
     ids = model.token_ids()

@@ -136,17 +136,14 @@ class ActionCLIPRecognizer(OpenVocabularyMixin, VideoRecognizer):
 
     # -- weights -----------------------------------------------------------------------------------
 
-    def init_weights(self) -> None:
-        """Fill the towers from where each says, unless a checkpoint has."""
-        if self.is_filled:
-            return
+    def load_pretrained(self) -> None:
+        """Fill the towers from where each says."""
         if self.pretrained is not None:
             scale = load_towers(self.model, self.pretrained, self.video, self.text)
             if self.text.source == 'clip':
                 self.logit_scale.data.copy_(scale)
         self.video.init_weights()
         self.text.init_weights()
-        self.is_filled = True
         self.cache.clear()
 
     def train(self, mode: bool = True) -> 'ActionCLIPRecognizer':

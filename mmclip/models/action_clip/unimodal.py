@@ -55,14 +55,11 @@ class UnimodalActionRecognizer(OpenVocabularyMixin, VideoRecognizer):
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
-    def init_weights(self) -> None:
-        """Fill the image tower, unless a checkpoint has."""
-        if self.is_filled:
-            return
+    def load_pretrained(self) -> None:
+        """Fill the image tower."""
         if self.pretrained is not None and self.video.source == 'clip':
             load_towers(self.model, self.pretrained, self.video, None)
         self.video.init_weights()
-        self.is_filled = True
 
     def update_vocabulary(
         self, names: tuple[str, ...], prompts: Prompts, examples: Examples

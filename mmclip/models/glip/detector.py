@@ -14,7 +14,6 @@ from mmclip.models.glip.host_prompts import asked_names, find_phrases
 from mmclip.models.glip.prompts import (
     CaptionedVocabulary,
     Text,
-    freeze_all_but,
     phrase_maps,
     trimmed,
 )
@@ -69,6 +68,7 @@ class GLIPDetector(OpenVocabularyMixin, SingleStageDetector):
     """
 
     train_settings = ('max_empty_share',)
+    _trained: tuple[str, ...] = ('',)
     test_settings = (*DEFAULT_TEST, 'chunk_size', 'chunks_per_pass', 'max_total')
 
     def __init__(
@@ -117,7 +117,7 @@ class GLIPDetector(OpenVocabularyMixin, SingleStageDetector):
                 )
             self.prompt_offset = nn.Parameter(torch.zeros(prompt_rows, encoder.embed_dim))
         if tuning != 'full':
-            freeze_all_but(self, TUNED[tuning])
+            self._train_only(TUNED[tuning])
         self.vocabulary: CaptionedVocabulary | None = None
         self._asked: CaptionedVocabulary | None = None  # of the last text that came with an image
         if classes is not None:
@@ -166,11 +166,17 @@ class GLIPDetector(OpenVocabularyMixin, SingleStageDetector):
     def train(self, mode: bool = True) -> 'GLIPDetector':
         """As every module's, but what is frozen stays in evaluation mode."""
         super().train(mode)
-        if mode and self.tuning != 'full':
-            for name, module in self.named_modules():
-                if name and not name.startswith(TUNED[self.tuning]):
-                    module.training = False
+        for name, module in self.named_modules():
+            if name and not name.startswith(self._trained):
+                module.training = False
         return self
+
+    @torch.no_grad()
+    def _train_only(self, names: Sequence[str]) -> None:
+        """Train what starts with one of the names and nothing else."""
+        self._trained = tuple(names)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith(self._trained))
 
     # -- the parts of a forward pass ------------------------------------------------------------
 

@@ -114,10 +114,3 @@ class CaptionedVocabulary(nn.Module):
             part = trimmed({name: value[rows] for name, value in text.items()})
             length = part['mask'].shape[1]
             yield part, [m[:, :length] for m in maps[rows]], classes[rows]
-
-
-@torch.no_grad()
-def freeze_all_but(model: nn.Module, names: Sequence[str]) -> None:
-    """Only parameters whose name starts with one of ``names`` are trained."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(tuple(names)))
