@@ -263,8 +263,8 @@ def losses(case: Case) -> dict:
     main, multi = [], []
     places = ('mmclip.clip.contrastive_loss', 'mmclip.models.group_vit.losses')
     with (
-        mock.patch(f'{places[0]}.gather_features', gathered),
-        mock.patch(f'{places[1]}.gather_features', gathered),
+        mock.patch(f'{places[0]}.gather_with_grad', gathered),
+        mock.patch(f'{places[1]}.gather_with_grad', gathered),
     ):
         for rank in range(world):
             del head.logit_scale
