@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import nn
@@ -10,7 +11,6 @@ from torch import nn
 from mmclip.clip.layers import QuickGELU
 from mmclip.clip.loading import build_clip, clip_preprocess
 from mmclip.clip.pretrained import PretrainedMixin
-from mmclip.models.action_clip.post_prompts import normalize
 from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
 
@@ -156,7 +156,7 @@ class VideoRecognizer(PretrainedMixin, BaseModel):
         """
         views = self.split_views(inputs)
         features = self.video(views.flatten(0, 1))
-        return normalize(features).unflatten(0, views.shape[:2])
+        return F.normalize(features.float(), dim=-1).unflatten(0, views.shape[:2])
 
     def forward(
         self, inputs: torch.Tensor, data_samples: Samples | None = None, mode: str = 'tensor'

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import get_rank, get_world_size
 from PIL import Image
 from torch import nn
 
 from mmclip.clip.loading import clip_preprocess
 from mmclip.models.action_clip.base import Samples, VideoRecognizer, labels_of, load_towers
-from mmclip.models.action_clip.post_prompts import normalize
 from mmclip.models.action_clip.text_prompts import action_prompts
 from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
@@ -202,7 +202,7 @@ class ActionCLIPRecognizer(OpenVocabularyMixin, VideoRecognizer):
     @torch.no_grad()
     def _encode_words(self) -> torch.Tensor:
         with torch.autocast(self.logit_scale.device.type, enabled=False):
-            return normalize(self.text.encode_all(self.token_ids()))
+            return F.normalize(self.text.encode_all(self.token_ids()), dim=-1)
 
     @torch.no_grad()
     def _with_examples(self) -> torch.Tensor:
@@ -213,7 +213,7 @@ class ActionCLIPRecognizer(OpenVocabularyMixin, VideoRecognizer):
             for name, row in images.items():
                 place, row = self.class_names.index(name), row.to(features)
                 if name in with_words:
-                    row = normalize(features[:, place] + row)
+                    row = F.normalize(features[:, place] + row, dim=-1)
                 features[:, place] = row
         return features
 
@@ -223,7 +223,7 @@ class ActionCLIPRecognizer(OpenVocabularyMixin, VideoRecognizer):
         frames = torch.stack([_to_frame(image, size) for image in images])
         frames = frames.to(self.logit_scale.device)[:, None]  # (N, 1, 3, S, S)
         prepared = self.data_preprocessor.preprocess(list(frames), None)[0]
-        return normalize(self.video(prepared))
+        return F.normalize(self.video(prepared).float(), dim=-1)
 
     # -- modes -------------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class ActionCLIPRecognizer(OpenVocabularyMixin, VideoRecognizer):
             return self._word_features()[template.to(device), labels.to(device)]
         pairs, place = torch.unique(torch.stack([template, labels], 1), dim=0, return_inverse=True)
         features = self.text(ids[pairs[:, 0], pairs[:, 1]])
-        return normalize(features)[place.to(device)]
+        return F.normalize(features.float(), dim=-1)[place.to(device)]
 
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
         """Probabilities (B, K), averaged over prompts and views."""

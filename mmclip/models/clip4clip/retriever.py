@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import nn
@@ -21,7 +22,6 @@ from mmclip.clip.loading import (
 from mmclip.clip.pretrained import FrozenMixin, PretrainedMixin
 from mmclip.models.clip4clip.frame_tower import frame_features
 from mmclip.models.clip4clip.freeze import freeze
-from mmclip.models.clip4clip.heads import normalize
 from mmclip.models.clip4clip.patch_3d import Patch3D
 from mmclip.registry import MODELS
 
@@ -282,7 +282,7 @@ class CLIP4Clip(FrozenMixin, PretrainedMixin, BaseModel):
                 return dict(loss_retrieval=self.loss_module.tight(head, texts, frames, mask))
             videos = self.sim_head(frames, mask)
             scale = self.clip.logit_scale.exp()
-            loss = self.loss_module.loose(normalize(texts), videos, scale)
+            loss = self.loss_module.loose(F.normalize(texts, dim=-1), videos, scale)
         return dict(loss_retrieval=loss, logit_scale=scale.detach())
 
     def similarity(
@@ -292,7 +292,7 @@ class CLIP4Clip(FrozenMixin, PretrainedMixin, BaseModel):
         if not self.sim_head.is_loose:
             return self.sim_head(texts, frames, mask)
         videos = self.sim_head(frames, mask)
-        return self.clip.logit_scale.exp().float() * normalize(texts) @ videos.T
+        return self.clip.logit_scale.exp().float() * F.normalize(texts.float(), dim=-1) @ videos.T
 
     def predict(self, inputs: Inputs, data_samples: Samples) -> Samples:
         """Samples with what :class:`mmclip.VideoRetrieval` compares.
@@ -305,7 +305,7 @@ class CLIP4Clip(FrozenMixin, PretrainedMixin, BaseModel):
         texts = self.encode_texts([text for sample in data_samples for text in sample.texts])
         loose = self.sim_head.is_loose
         if loose:
-            texts, videos = normalize(texts), self.sim_head(frames, mask)
+            texts, videos = F.normalize(texts.float(), dim=-1), self.sim_head(frames, mask)
         parts = texts.split([len(sample.texts) for sample in data_samples])
         counts = mask.sum(1).tolist()
         for i, (sample, own) in enumerate(zip(data_samples, parts, strict=True)):
