@@ -28,10 +28,10 @@ from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mmclip.evaluation.video_ranks import MatrixScores, VectorScores, text_ranks, video_ranks
-from mmclip.models.clip4clip.heads import normalize
 from mmclip.registry import MODELS
 
 BATCH = 16
@@ -101,7 +101,7 @@ def looped_ranks(head: nn.Module, data: tuple) -> tuple[torch.Tensor, torch.Tens
     """Ranks both ways, the videos pooled again for every batch of texts."""
 
     def score(texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return 100 * normalize(texts) @ head(frames, mask).T
+        return 100 * F.normalize(texts, dim=-1) @ head(frames, mask).T
 
     owner = torch.arange(len(data[0]), device=data[0].device)
     scores = MatrixScores(torch.from_numpy(batch_loop(score, *data)).to(owner.device))
@@ -114,7 +114,7 @@ def product_ranks(head: nn.Module, data: tuple) -> tuple[torch.Tensor, torch.Ten
     parts = zip(frames.split(256), mask.split(256), strict=True)
     vectors = torch.cat([head(*part) for part in parts])
     owner = torch.arange(len(texts), device=texts.device)
-    scores = VectorScores(normalize(texts), vectors, mask.any(1))
+    scores = VectorScores(F.normalize(texts, dim=-1), vectors, mask.any(1))
     return text_ranks(scores, owner), video_ranks(scores, owner)
 
 
@@ -163,7 +163,7 @@ def action(options: argparse.Namespace) -> bool:
         type='mmclip.ActionCLIPRecognizer', model=options.model, num_frames=8, classes=names
     )
     model = MODELS.build(config).to(options.device).eval()
-    model.fill()
+    model.init_weights()
     size = 48 if options.model == 'mini_clip' else 224
     frames = torch.randn(1, 8, 3, size, size, device=options.device)
     ids = model.token_ids()
@@ -171,8 +171,8 @@ def action(options: argparse.Namespace) -> bool:
     def port() -> torch.Tensor:
         """MMAction2's: all sentences, at their full length, in each call."""
         parts = [model.text.tower(part.to(options.device)) for part in ids.flatten(0, 1).split(512)]
-        texts = normalize(torch.cat(parts)).unflatten(0, ids.shape[:2])
-        videos = normalize(model.video(frames))
+        texts = F.normalize(torch.cat(parts), dim=-1).unflatten(0, ids.shape[:2])
+        videos = F.normalize(model.video(frames), dim=-1)
         return (100 * torch.einsum('bd,pkd->bpk', videos, texts)).softmax(-1).mean(1)
 
     start = time.perf_counter()

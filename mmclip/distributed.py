@@ -1,9 +1,11 @@
-"""Which part of a job this process has, whoever started it, and on which device."""
+"""The processes of a job: their numbers, their devices, what they gather from each other."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
+import torch.distributed as dist
+from mmengine.dist import get_rank, get_world_size
 
 _ARRAY = (('MIN', 0), ('STEP', 1))
 
@@ -40,3 +42,36 @@ def job_device(name: str | None = None, environ: Mapping[str, str] = os.environ)
         there = f'cpu and cuda:0 to {torch.cuda.device_count() - 1}' if cuda else 'cpu only'
         raise ValueError(f'device: {name!r} cannot be used ({reason}); there is {there}') from error
     return name
+
+
+def gather_with_grad(rows: torch.Tensor, *, own_grad: bool = False) -> tuple[torch.Tensor, int]:
+    """Rows of all processes, differentiable, and the number at which this process's own start.
+
+    Args:
+        rows: (N, ...), of the same shape in every process.
+        own_grad: Only what this process asks of its own rows comes back in the backward pass, as
+            in many official codes; else the sum of what all processes ask of them.
+
+    Returns:
+        (W * N, ...) in the order of ranks, and ``rank * N``; in a single process ``rows`` and 0.
+    """
+    if get_world_size() == 1:
+        return rows, 0
+    if rows.requires_grad and not own_grad:
+        from torch.distributed.nn.functional import all_gather  # some builds of torch have none
+
+        parts = all_gather(rows)
+    else:
+        parts = [torch.empty_like(rows) for _ in range(get_world_size())]
+        dist.all_gather(parts, rows.detach().contiguous())
+        parts[get_rank()] = rows
+    return torch.cat(parts), get_rank() * len(rows)
+
+
+def largest_sizes(sizes: Sequence[int], device: torch.device) -> list[int]:
+    """The maximum of each number over all processes."""
+    if get_world_size() == 1:
+        return list(sizes)
+    largest = torch.tensor(sizes, device=device)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return largest.tolist()

@@ -138,7 +138,7 @@ def test_the_loss_leaves_own_novel_classes_alone(name, own_data):
     model = build(config)
     for classifier in classifiers_of(model):  # as if the text tower had been asked
         rows = torch.eye(classifier.embed_dim)[:3]
-        classifier._words = SimpleNamespace(names=OWN, embeddings=rows)
+        classifier.cache.put(OWN, rows)
     VocabularyHook().before_train(runner_of(model, dataset.metainfo))
     assert model.class_names == OWN
     for head in (part for part in model.modules() if isinstance(part, ViLDBBoxHead)):

@@ -98,7 +98,7 @@ class VideoSearcher:
             )
         if str(checkpoint) != 'none':
             load_weights(self.model, checkpoint, allow_mismatch=allow_mismatch)
-        self.model.fill()
+        self.model.init_weights()
         self.model.to(self.device).eval()
         self.steps = self.config.test_dataloader.dataset.pipeline
         self.pipeline = Compose([dict(step) for step in self.steps])

@@ -7,10 +7,10 @@ from mmengine.model import BaseModule
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
-from torch import nn
 
 from mmclip.clip import dense_features
 from mmclip.clip.loading import build_image_tower, clip_embed_dim, load_image_tower
+from mmclip.clip.pretrained import FrozenMixin, PretrainedMixin
 from mmclip.registry import MODELS
 
 VIT_DENSE = ('tokens', 'maskclip')
@@ -19,7 +19,7 @@ TIMM_DENSE = ('tokens',)
 
 
 @MODELS.register_module()
-class OpenCLIPBackbone(BaseModule):
+class OpenCLIPBackbone(FrozenMixin, PretrainedMixin, BaseModule):
     """The image tower of any open_clip model, for images of any size.
 
     Building it reads no weights; they are loaded when the model is initialized (``init_weights``),
@@ -53,6 +53,8 @@ class OpenCLIPBackbone(BaseModule):
     Raises:
         ValueError: an unknown dense kind for this tower, an index out of range.
     """
+
+    pretrained_part = frozen_part = 'visual'
 
     def __init__(
         self,
@@ -124,27 +126,9 @@ class OpenCLIPBackbone(BaseModule):
         kind = getattr(pool, 'pool_type', None)
         return isinstance(tower, TimmModel) and kind == 'avg' and 'pool' not in tower.head._modules
 
-    def init_weights(self) -> None:
-        """Load ``pretrained`` unless weights were loaded before."""
-        if not self.is_filled:
-            load_image_tower(self.visual, self.model, self.pretrained)
-            self.is_filled = True
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        if any(name.startswith(f'{prefix}visual.') for name in state_dict):
-            self.is_filled = True
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-    def train(self, mode: bool = True) -> 'OpenCLIPBackbone':
-        """As any module's, but frozen parts stay in eval mode (MMEngine calls it every epoch)."""
-        super().train(mode)
-        if self.frozen:
-            self.visual.eval()
-        elif self.norm_eval:
-            for module in self.visual.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
+    def load_pretrained(self) -> None:
+        """Load ``pretrained``."""
+        load_image_tower(self.visual, self.model, self.pretrained)
 
     # -- features ---------------------------------------------------------------------------------
 

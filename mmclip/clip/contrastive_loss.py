@@ -5,45 +5,14 @@ import logging
 import math
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import nn
 
+from mmclip.distributed import gather_with_grad
 from mmclip.registry import MODELS
 
 MAX_LOG_SCALE = math.log(100)  # what CLIP's training keeps the logarithm of its scale at or below
-
-
-class _Gather(torch.autograd.Function):
-    """(N, D) of each process -> (W * N, D) of all; backward sums what all processes ask of it."""
-
-    @staticmethod
-    def forward(ctx, features: torch.Tensor) -> torch.Tensor:
-        ctx.rank, ctx.count = dist.get_rank(), len(features)
-        parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, features.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
-        gradient = gradient.contiguous()
-        dist.all_reduce(gradient)
-        return gradient[ctx.rank * ctx.count : (ctx.rank + 1) * ctx.count]
-
-
-def gather_features(features: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Features of all processes, differentiable, and the row at which this process's own start.
-
-    Args:
-        features: (N, D), the same N in every process.
-
-    Returns:
-        (W * N, D) in the order of ranks, and ``rank * N``; without processes, ``features`` and 0.
-    """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return features, 0
-    return _Gather.apply(features), dist.get_rank() * len(features)
 
 
 @functools.cache
@@ -96,8 +65,8 @@ def contrastive_loss(
     image_features, text_features = image_features.float(), text_features.float()
     scale = torch.as_tensor(logit_scale).float()
     with torch.autocast(image_features.device.type, enabled=False):
-        all_images, start = gather_features(image_features)
-        all_texts, _ = gather_features(text_features)
+        all_images, start = gather_with_grad(image_features)
+        all_texts, _ = gather_with_grad(text_features)
         if len(all_texts) == 1:
             warn_of_lone_sample()
         own = torch.arange(start, start + len(image_features), device=image_features.device)

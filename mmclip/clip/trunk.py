@@ -6,9 +6,9 @@ import timm
 import torch
 from mmengine.model import BaseModule
 from open_clip.modified_resnet import ModifiedResNet
-from torch import nn
 
 from mmclip.clip.loading import build_clip, clip_config
+from mmclip.clip.pretrained import FrozenMixin
 from mmclip.registry import MODELS
 
 
@@ -38,7 +38,7 @@ class ResNetStages(ModifiedResNet):
 
 
 @MODELS.register_module()
-class CLIPTrunk(BaseModule):
+class CLIPTrunk(FrozenMixin, BaseModule):
     """Feature maps of the stages of a CLIP whose image tower is convolutional.
 
     That is one of CLIP's own ResNets or any timm model with stages.
@@ -59,6 +59,8 @@ class CLIPTrunk(BaseModule):
     Raises:
         ValueError: the image tower is a plain ViT.
     """
+
+    frozen_part = 'trunk'
 
     def __init__(
         self,
@@ -108,15 +110,6 @@ class CLIPTrunk(BaseModule):
         state = {name: value for name, value in trunk.state_dict().items() if name in wanted}
         self.trunk.load_state_dict(state)
         self._is_init = True
-
-    def train(self, mode: bool = True) -> 'CLIPTrunk':
-        """Keep batch norms in evaluation if they are to stay as they are."""
-        super().train(mode)
-        if self.norm_eval:
-            for module in self.trunk.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(B, 3, H, W) -> one (B, C_l, H_l, W_l) per stage."""

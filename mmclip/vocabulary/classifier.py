@@ -1,7 +1,8 @@
 """The classifier that every open-vocabulary model shares: cosine similarity to a vocabulary."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from mmclip.io.parsing import parse_json, parsing, texts
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names, names_at_build, vocabulary_of
 from mmclip.text.prompts import get_prompts
+from mmclip.vocabulary.embedding_cache import EmbeddingCache
+from mmclip.vocabulary.mixin import Examples, OpenVocabularyMixin, Prompts
 from mmclip.vocabulary.vocabulary import Vocabulary, normalize_rows
 
 BACKGROUNDS = ('learned', 'zero', None)
@@ -31,7 +34,7 @@ def _from_bytes(data: torch.Tensor) -> tuple[str, ...]:
 
 
 @MODELS.register_module()
-class TextEmbeddingClassifier(BaseModule):
+class TextEmbeddingClassifier(OpenVocabularyMixin, BaseModule):
     """Scores features against the embeddings of class names by cosine similarity.
 
     logits = normalize(features) @ embeddings.T / temperature, background column last.
@@ -95,8 +98,8 @@ class TextEmbeddingClassifier(BaseModule):
             self.background = nn.Parameter(torch.randn(self.embed_dim) * 0.01)
         self.register_buffer('embeddings', torch.zeros(len(self.class_names), self.embed_dim))
         self.register_buffer('names', _to_bytes(self.class_names))
-        self._filled = False
-        self._words: Vocabulary | None = None  # rows made of words under the present prompts
+        self.cache = EmbeddingCache()  # rows made of words under the present prompts
+        self._filled = self._of_words = False
 
     @property
     def num_classes(self) -> int:
@@ -113,68 +116,58 @@ class TextEmbeddingClassifier(BaseModule):
     def init_weights(self) -> None:
         """Fill the embeddings if neither a checkpoint nor ``set_classes`` has."""
         if not self._filled and self.class_names:
-            self._install(self._embed(self.class_names, self.prompts, None), of_words=True)
+            rows = self.cache.rows(self.class_names, self._encoder_of(self.class_names))
+            self._install(Vocabulary(self.class_names, rows), of_words=True)
 
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
+    def update_vocabulary(
+        self, names: tuple[str, ...], prompts: Prompts, examples: Examples
     ) -> None:
-        """Give the classifier another vocabulary.
+        """Keep rows that are known under the same prompts, encode the rest.
 
-        Rows that are known already under the same prompts are kept, so names out of a checkpoint
-        need no text tower.
-
-        Args:
-            names: Names, or the name of a known vocabulary.
-            prompts: Templates; None keeps the present ones.
-            examples: Images that stand for classes, see
-                :func:`mmclip.vocabulary.exemplars.encode_examples`.
-
-        Raises:
-            ValueError, FileNotFoundError: as :meth:`Vocabulary.encode`; nothing is changed then.
+        Names out of a checkpoint need no text tower. Where it raises nothing is changed.
         """
-        names = class_names(names)
         same_prompts = prompts is None or get_prompts(prompts) == get_prompts(self.prompts)
-        if names == self.class_names and same_prompts and not examples and self._words is not None:
-            if self._filled:
-                return
+        if names == self.class_names and same_prompts and not examples and self._of_words:
+            return
         prompts = self.prompts if prompts is None else prompts
-        self._install(self._embed(names, prompts, examples, same_prompts), of_words=not examples)
-        self.prompts = prompts
+        if same_prompts and not examples:
+            cache, encode = self.cache, self._encoder_of(names)
+        else:
+            cache, encode = EmbeddingCache(), partial(self._encode, prompts, examples)
+        vocabulary = Vocabulary(names, cache.rows(names, encode))
+        self.prompts, self.cache = prompts, EmbeddingCache() if examples else cache
+        self._install(vocabulary, of_words=not examples)
 
-    def _embed(
-        self,
-        names: tuple[str, ...],
-        prompts: str | Sequence[str],
-        examples: Mapping[str, Any] | str | Path | None,
-        keep: bool = True,
-    ) -> Vocabulary:
-        known: dict[str, torch.Tensor] = {}
-        if keep and not examples:
-            if self._words is not None:
-                known.update(zip(self._words.names, self._words.embeddings, strict=True))
-            file = None if known.keys() >= set(names) else self._file_of(names)
+    def _encoder_of(self, names: tuple[str, ...]) -> Callable[[list[str]], torch.Tensor]:
+        """What gives rows under the present prompts: the vocabulary file, else the text tower."""
+
+        def encode(new: list[str]) -> torch.Tensor:
+            file, cache = self._file_of(names), EmbeddingCache()
             if file:
                 stored = Vocabulary.load(file, text_encoder=self.text_encoder)
-                known = {**dict(zip(stored.names, stored.embeddings, strict=True)), **known}
-        new = list(dict.fromkeys(name for name in names if name not in known))
-        if new:
-            if self.text_encoder is None:
-                raise ValueError(
-                    f'names: the vocabulary was baked into weights; {new[0]!r} and {len(new) - 1} '
-                    'more names cannot be encoded any more'
-                )
-            fresh = Vocabulary.encode(
-                new,
-                text_encoder=self.text_encoder,
-                prompts=prompts,
-                examples=examples,
-                device=self.embeddings.device,
+                cache.put(stored.names, stored.embeddings)
+            return cache.rows(new, partial(self._encode, self.prompts, None))
+
+        return encode
+
+    def _encode(
+        self,
+        prompts: Prompts,
+        examples: Examples,
+        names: Sequence[str],
+    ) -> torch.Tensor:
+        if self.text_encoder is None:
+            raise ValueError(
+                f'names: the vocabulary was baked into weights; {names[0]!r} and {len(names) - 1} '
+                'more names cannot be encoded any more'
             )
-            known.update(zip(fresh.names, fresh.embeddings, strict=True))
-        return Vocabulary(names, torch.stack([known[name] for name in names]))
+        return Vocabulary.encode(
+            names,
+            text_encoder=self.text_encoder,
+            prompts=prompts,
+            examples=examples,
+            device=self.embeddings.device,
+        ).embeddings
 
     def _file_of(self, names: tuple[str, ...]) -> str | None:
         """The vocabulary file in which these names are looked up."""
@@ -199,8 +192,9 @@ class TextEmbeddingClassifier(BaseModule):
         self.class_names = vocabulary.names
         self.embeddings = vocabulary.embeddings.to(self.embeddings)
         self.names = _to_bytes(vocabulary.names).to(self.embeddings.device)
-        self._words = vocabulary if of_words else None
-        self._filled = True
+        if of_words:
+            self.cache.put(vocabulary.names, vocabulary.embeddings)
+        self._filled, self._of_words = True, of_words
 
     def bake_vocabulary(self) -> None:
         """Turn the text side into plain weights: fills the embeddings and drops the text tower."""
@@ -215,12 +209,12 @@ class TextEmbeddingClassifier(BaseModule):
             # Without rows nothing was given; zeros are of a model that was built and not filled.
             if rows.any():
                 stored = Vocabulary(_from_bytes(names), normalize_rows(rows.cpu()))
-                self._words = stored
-                self._filled = False
+                self.cache.clear()
+                self.cache.put(stored.names, stored.embeddings)
+                self._filled = self._of_words = False
                 wanted = self.class_names or stored.names
                 if set(wanted) <= set(stored.names):
                     self._install(stored.select(wanted), of_words=True)
-                    self._words = stored
             state_dict[prefix + 'embeddings'] = self.embeddings
             state_dict[prefix + 'names'] = self.names
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)
@@ -270,22 +264,3 @@ class TextEmbeddingClassifier(BaseModule):
 def classifiers_of(model: nn.Module) -> list[TextEmbeddingClassifier]:
     """The text classifiers inside a model, in the order of its modules."""
     return [m for m in model.modules() if isinstance(m, TextEmbeddingClassifier)]
-
-
-def set_classes(
-    model: nn.Module,
-    names: str | Sequence[str],
-    prompts: str | Sequence[str] | None = None,
-    examples: Mapping[str, Any] | str | Path | None = None,
-) -> None:
-    """Give every text classifier of a model another vocabulary.
-
-    Raises:
-        ValueError: the model has no text classifier; otherwise as
-            :meth:`TextEmbeddingClassifier.set_classes`.
-    """
-    found = classifiers_of(model)
-    if not found:
-        raise ValueError(f'model: {type(model).__name__} has no text classifier to give classes to')
-    for classifier in found:
-        classifier.set_classes(names, prompts, examples)

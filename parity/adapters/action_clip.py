@@ -24,7 +24,6 @@ from mmclip.datasets.transforms.video import (
 from mmclip.models.action_clip.convert import convert
 from mmclip.models.action_clip.frame_prompts import temporal_shift
 from mmclip.models.action_clip.loss import MultiPositiveKLLoss, multi_positive_kl, positives
-from mmclip.models.action_clip.post_prompts import normalize
 from mmclip.models.action_clip.recognizer import ActionCLIPRecognizer, class_scores
 from mmclip.models.action_clip.text_prompts import action_prompts
 from mmclip.registry import MODELS
@@ -155,7 +154,7 @@ def loss(case: Case) -> dict:
     log_scale = inputs['log_logit_scale'].requires_grad_()
     labels = inputs['labels']
     module = MultiPositiveKLLoss()
-    v, t = normalize(videos), normalize(texts)
+    v, t = F.normalize(videos, dim=-1), F.normalize(texts, dim=-1)
     total = module(v, t, log_scale.exp(), labels, labels)
     total.backward()
     with torch.no_grad():
@@ -179,8 +178,9 @@ def train_loss(case: Case) -> dict:
     images, labels = inputs['images'], inputs['labels']
     frames = images.unflatten(1, (config['T'], 3))
     features = model.video(frames)
-    texts = normalize(model.text(inputs['input_ids']))
-    total = model.loss_module(normalize(features), texts, model.logit_scale.exp(), labels, labels)
+    texts = F.normalize(model.text(inputs['input_ids']), dim=-1)
+    videos = F.normalize(features, dim=-1)
+    total = model.loss_module(videos, texts, model.logit_scale.exp(), labels, labels)
     total.backward()
     own = dict(model.named_parameters())
     ours = dict(loss=total, video_features=features)
@@ -198,9 +198,9 @@ def train_loss(case: Case) -> dict:
 
 def scores(case: Case) -> dict:
     config, inputs = case.config, case.inputs
-    texts = normalize(inputs['text_features'])
+    texts = F.normalize(inputs['text_features'], dim=-1)
     texts = texts.unflatten(0, (config['num_prompts'], config['num_classes']))
-    ours = class_scores(normalize(inputs['video_features'])[:, None], texts)
+    ours = class_scores(F.normalize(inputs['video_features'], dim=-1)[:, None], texts)
     return dict(
         scores=ours,
         top1=ours.topk(case.outputs['top1'].shape[1], 1).indices,

@@ -28,7 +28,6 @@ from mmclip.evaluation.video_ranks import (
 )
 from mmclip.models.clip4clip.convert import convert
 from mmclip.models.clip4clip.freeze import frozen_names
-from mmclip.models.clip4clip.heads import normalize
 from mmclip.models.clip4clip.loss import symmetric_cross_entropy
 from mmclip.models.clip4clip.retriever import CLIP4Clip, video_text_preprocessor
 from mmclip.registry import MODELS
@@ -145,7 +144,7 @@ def similarity(case: Case) -> dict:
         pooled = head.gelu(head.pooler['dense'](head.pooler['ln_pool'](hidden[:, 0])))
         return dict(logits=fast, pooled_text0=pooled, cross_hidden_text0=hidden[-1])
     scale = case.state['clip.logit_scale'].exp()
-    ours = dict(logits=scale * normalize(texts) @ head(frames, mask).T)
+    ours = dict(logits=scale * F.normalize(texts, dim=-1) @ head(frames, mask).T)
     if 'frames_after_head' in case.outputs:
         ours['frames_after_head'] = head.sequence(frames, mask)
     return ours
@@ -226,7 +225,7 @@ def _rank(rank: int, folder: str, case: Case) -> None:
 
     loss_module.symmetric_cross_entropy = seen
     if head.is_loose:
-        total = module.loose(normalize(texts), head(frames, mask), log_scale.exp())
+        total = module.loose(F.normalize(texts, dim=-1), head(frames, mask), log_scale.exp())
     else:
         total = module.tight(head.all_pairs, texts, frames, mask)
     total.backward()

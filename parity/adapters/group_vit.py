@@ -263,8 +263,8 @@ def losses(case: Case) -> dict:
     main, multi = [], []
     places = ('mmclip.clip.contrastive_loss', 'mmclip.models.group_vit.losses')
     with (
-        mock.patch(f'{places[0]}.gather_features', gathered),
-        mock.patch(f'{places[1]}.gather_features', gathered),
+        mock.patch(f'{places[0]}.gather_with_grad', gathered),
+        mock.patch(f'{places[1]}.gather_with_grad', gathered),
     ):
         for rank in range(world):
             del head.logit_scale
@@ -291,7 +291,7 @@ def segmentation(case: Case) -> list:
     head, image, outputs = model.decode_head, case.inputs['image'], case.outputs
     words = [f'word {i}' for i in range(config['num_fg_classes'])]
     model.set_classes(['background', *words] if config['with_bg'] else words)
-    head._embeddings = case.inputs['text_embedding']
+    head.embeddings = lambda: case.inputs['text_embedding']
     metas = [dict(ori_shape=image.shape[2:], img_shape=image.shape[2:])]
     model.test_cfg = Config(dict(mode='whole', bg_thresh=config['bg_thresh']))
     whole = model.inference(image, metas)

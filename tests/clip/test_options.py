@@ -84,7 +84,7 @@ def test_a_text_models_python_is_not_run(evil, tmp_path):
         TransformersTower(name=str(evil), embed_dim=8)
     tower = TransformersTower(name=str(evil), embed_dim=8, config=BERT)
     with pytest.raises(ValueError, match=r'text_tower\.name: .*evil.*never run'):
-        tower.fill()
+        tower.load_pretrained()
     with pytest.raises(ValueError, match=r'text_tower\.name: .*evil.*never run'):
         tower.tokenize(['a'])
     # A known kind of model is built by transformers' own code, whatever else the folder brings.

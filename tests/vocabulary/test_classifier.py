@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from mmclip.text.class_names import class_names
-from mmclip.vocabulary.classifier import TextEmbeddingClassifier, set_classes
+from mmclip.vocabulary.classifier import TextEmbeddingClassifier
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 from mmclip.vocabulary.vocabulary import Vocabulary
 
 TINY = dict(
@@ -185,13 +186,26 @@ def test_bad_settings_are_named(kwargs, message):
         make(**kwargs)
 
 
+class Holder(OpenVocabularyMixin, torch.nn.ModuleList):
+    pass
+
+
 def test_set_classes_of_a_model_reaches_every_classifier(tmp_path):
     file = file_of(tmp_path, AXES)
-    model = torch.nn.ModuleList([make(vocabulary_file=file), make(vocabulary_file=file)])
-    set_classes(model, ['c'])
-    assert [m.class_names for m in model] == [('c',), ('c',)]
-    with pytest.raises(ValueError, match='Linear has no text classifier'):
-        set_classes(torch.nn.Linear(1, 1), ['c'])
+    inner = torch.nn.ModuleDict({'a': make(vocabulary_file=file), 'b': torch.nn.Linear(1, 1)})
+    model = Holder([inner, Holder([make(vocabulary_file=file)]), torch.nn.ModuleList([inner])])
+    assert model.vocabulary_parts == [inner['a'], model[1]]
+    assert model.class_names == ('a', 'b')
+    model.set_classes(['c'])
+    assert model.class_names == inner['a'].class_names == model[1][0].class_names == ('c',)
+    model.bake_vocabulary()
+    assert inner['a'].text_encoder is model[1][0].text_encoder is None
+    with pytest.raises(ValueError, match='more than once'):
+        model.set_classes(['c', 'c'])
+    assert Holder().class_names == ()
+    for ask in (Holder().bake_vocabulary, lambda: Holder().set_classes(['c'])):
+        with pytest.raises(ValueError, match='Holder holds no mmclip.TextEmbeddingClassifier'):
+            ask()
 
 
 def test_gradients_match_the_formula(tmp_path):

@@ -3,13 +3,14 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import nn
 
 from mmclip.clip.layers import QuickGELU
 from mmclip.clip.loading import build_clip, clip_preprocess
-from mmclip.models.action_clip.post_prompts import normalize
+from mmclip.clip.pretrained import PretrainedMixin
 from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
 
@@ -89,7 +90,7 @@ def _quick_gelu(tower: nn.Module) -> bool:
     return any(isinstance(module, QuickGELU) for module in tower.modules())
 
 
-class VideoRecognizer(BaseModel):
+class VideoRecognizer(PretrainedMixin, BaseModel):
     """What ActionCLIP and its unimodal baseline share: views, frames, filling, packing.
 
     Args:
@@ -110,7 +111,6 @@ class VideoRecognizer(BaseModel):
         self.model = model
         self.pretrained = pretrained
         self.video = video
-        self.is_filled = False
         self.register_load_state_dict_post_hook(VideoRecognizer._loaded)
 
     @property
@@ -129,15 +129,6 @@ class VideoRecognizer(BaseModel):
         # A file that lacks a tower (a converted head alone) does not fill it.
         lacking = [k for k in incompatible.missing_keys if '.visual.' in k or k.startswith('text.')]
         module.is_filled = module.is_filled or not lacking
-        module.clear_cache()
-
-    def clear_cache(self) -> None:
-        """Drop what was computed from the weights."""
-
-    def fill(self) -> None:
-        """Load what neither a checkpoint nor ``init_weights`` brought."""
-        if not self.is_filled:
-            self.init_weights()
 
     def split_views(self, inputs: torch.Tensor) -> torch.Tensor:
         """(B, V * T, 3, H, W) -> (B, V, T, 3, H, W).
@@ -165,7 +156,7 @@ class VideoRecognizer(BaseModel):
         """
         views = self.split_views(inputs)
         features = self.video(views.flatten(0, 1))
-        return normalize(features).unflatten(0, views.shape[:2])
+        return F.normalize(features.float(), dim=-1).unflatten(0, views.shape[:2])
 
     def forward(
         self, inputs: torch.Tensor, data_samples: Samples | None = None, mode: str = 'tensor'
@@ -182,7 +173,7 @@ class VideoRecognizer(BaseModel):
         """
         if mode not in ('tensor', 'loss', 'predict'):
             raise ValueError(f"mode: {mode!r} is none of 'tensor', 'loss', 'predict'")
-        self.fill()
+        self.init_weights()
         if mode == 'tensor':
             return self.video_features(inputs)
         if mode == 'loss':

@@ -1,21 +1,12 @@
 """The contrastive loss of ActionCLIP, in which a row may have several positives."""
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from mmclip.clip.contrastive_loss import gather_features, warn_of_lone_sample
+from mmclip.clip.contrastive_loss import warn_of_lone_sample
+from mmclip.distributed import gather_with_grad
 from mmclip.registry import MODELS
-
-
-def gather_labels(labels: torch.Tensor) -> torch.Tensor:
-    """(N, ...) labels of each process -> (W * N, ...) of all, in the order of ranks."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return labels
-    parts = [torch.empty_like(labels) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, labels.contiguous())
-    return torch.cat(parts)
 
 
 def positives(video_labels: torch.Tensor, text_labels: torch.Tensor) -> torch.Tensor:
@@ -116,12 +107,12 @@ class MultiPositiveKLLoss(nn.Module):
         videos, texts = videos.float(), texts.float()
         scale = torch.as_tensor(logit_scale).float()
         with torch.autocast(videos.device.type, enabled=False):
-            all_videos, _ = gather_features(videos)
-            all_texts, _ = gather_features(texts)
+            all_videos, _ = gather_with_grad(videos)
+            all_texts, _ = gather_with_grad(texts)
             if len(all_texts) == 1:
                 warn_of_lone_sample()
-            all_video_labels = gather_labels(video_labels)
-            all_text_labels = gather_labels(text_labels)
+            all_video_labels, _ = gather_with_grad(video_labels)
+            all_text_labels, _ = gather_with_grad(text_labels)
             to_texts = multi_positive_kl(
                 scale * videos @ all_texts.T,
                 positives(video_labels, all_text_labels),

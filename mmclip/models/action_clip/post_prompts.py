@@ -4,7 +4,6 @@ Each takes (B, T, D), raw, and gives (B, D), raw.
 """
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -220,8 +219,3 @@ class ActionTransfCls(PostPrompt):
             return frames.mean(1)
         x = torch.cat([self.cls_token.expand(len(frames), -1, -1).to(frames.dtype), frames], 1)
         return self.encoder(x + self.pos_embed.to(frames.dtype))[:, 0]
-
-
-def normalize(features: torch.Tensor) -> torch.Tensor:
-    """L2-normalized, float32, in the last dimension."""
-    return F.normalize(features.float(), dim=-1)

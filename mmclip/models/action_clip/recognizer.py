@@ -1,24 +1,24 @@
 """ActionCLIP: names what a video shows by comparing it with sentences."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import get_rank, get_world_size
 from PIL import Image
 from torch import nn
 
 from mmclip.clip.loading import clip_preprocess
 from mmclip.models.action_clip.base import Samples, VideoRecognizer, labels_of, load_towers
-from mmclip.models.action_clip.post_prompts import normalize
 from mmclip.models.action_clip.text_prompts import action_prompts
 from mmclip.models.action_clip.text_tower import ActionTextTower
 from mmclip.models.action_clip.video_tower import VideoTower
 from mmclip.registry import MODELS
-from mmclip.text.class_names import class_names
+from mmclip.vocabulary.embedding_cache import EmbeddingCache
 from mmclip.vocabulary.exemplars import encode_examples
+from mmclip.vocabulary.mixin import Examples, OpenVocabularyMixin, Prompts
 
 
 def class_scores(
@@ -43,7 +43,7 @@ def class_scores(
 
 
 @MODELS.register_module()
-class ActionCLIPRecognizer(VideoRecognizer):
+class ActionCLIPRecognizer(OpenVocabularyMixin, VideoRecognizer):
     """Matches videos with sentences about actions; trained on pairs, zero-shot for other names.
 
     Training: one random template per video and step, both towers trained, multi-positive KL loss
@@ -130,60 +130,38 @@ class ActionCLIPRecognizer(VideoRecognizer):
         self.class_names: tuple[str, ...] = ()
         self._examples: Any = None
         self._ids: torch.Tensor | None = None
-        self._kept: dict[str, tuple[list, torch.Tensor]] = {}  # name -> versions, features
+        self.cache = EmbeddingCache()  # of sentences
         if classes is not None:
             self.set_classes(classes)
 
     # -- weights -----------------------------------------------------------------------------------
 
-    def init_weights(self) -> None:
-        """Fill the towers from where each says, unless a checkpoint has."""
-        if self.is_filled:
-            return
+    def load_pretrained(self) -> None:
+        """Fill the towers from where each says."""
         if self.pretrained is not None:
             scale = load_towers(self.model, self.pretrained, self.video, self.text)
             if self.text.source == 'clip':
                 self.logit_scale.data.copy_(scale)
         self.video.init_weights()
         self.text.init_weights()
-        self.is_filled = True
-        self.clear_cache()
+        self.cache.clear()
 
     def train(self, mode: bool = True) -> 'ActionCLIPRecognizer':
-        """Makes the cached features of the sentences stale; a fixed tower stays in eval mode."""
+        """As every module's, but a fixed text tower stays in eval mode."""
         super().train(mode)
         if self.fix_text:
             self.text.eval()
-            self._kept.pop('classes', None)
-        else:
-            self.clear_cache()
         return self
-
-    def clear_cache(self) -> None:
-        """Encode the sentences again when they are next asked for."""
-        self._kept = {}
 
     # -- vocabulary --------------------------------------------------------------------------------
 
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
+    def update_vocabulary(
+        self, names: tuple[str, ...], prompts: Prompts, examples: Examples
     ) -> None:
-        """Other classes, from now on.
+        """Encode them when they are next needed.
 
-        Args:
-            names: Class names or a known vocabulary.
-            prompts: Templates; None keeps the present ones.
-            examples: Images that stand for classes at test time, as
-                :func:`mmclip.vocabulary.exemplars.encode_examples`; each is a video of
-                one frame. Training knows the words alone.
-
-        Raises:
-            ValueError: bad names or prompts.
+        Examples are videos of one frame and count at test time; training knows the words alone.
         """
-        names = class_names(names)
         prompts = self.prompts if prompts is None else prompts
         # Examples by identity: arrays of images do not compare.
         same = examples is self._examples
@@ -192,7 +170,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         action_prompts(prompts)
         self.class_names, self.prompts, self._examples = names, prompts, examples
         self._ids = None
-        self.clear_cache()
+        self.cache.clear()
 
     def token_ids(self) -> torch.Tensor:
         """(P, K, T) ids of all sentences, on the CPU; tokenized once.
@@ -216,39 +194,27 @@ class ActionCLIPRecognizer(VideoRecognizer):
         """(P, K, D) normalized features of all classes; kept until weights or words change."""
         if not self._examples:
             return self._word_features()
-        return self._keep('classes', self, lambda: self._with_examples(self._word_features()))
+        return self.cache.get('classes', self, self._with_examples)
 
     def _word_features(self) -> torch.Tensor:
-        return self._keep(
-            'words', self.text, lambda: normalize(self.text.encode_all(self.token_ids()))
-        )
+        return self.cache.get('words', self.text, self._encode_words)
 
     @torch.no_grad()
-    def _keep(self, name: str, part: nn.Module, make: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """What ``make`` gives, made anew when a weight of ``part`` has changed.
+    def _encode_words(self) -> torch.Tensor:
+        with torch.autocast(self.logit_scale.device.type, enabled=False):
+            return F.normalize(self.text.encode_all(self.token_ids()), dim=-1)
 
-        In training only what a fixed tower gives is kept: dropout may be on.
-        """
-        # Every change in place, a step of the optimizer too, counts a weight's version up.
-        versions = [None if p.is_inference() else p._version for p in part.parameters()]
-        kept = self._kept.get(name)
-        if kept is None or kept[0] != versions:
-            device = self.logit_scale.device
-            with torch.autocast(device.type, enabled=False):
-                kept = versions, make().to(device)
-            if not part.training:
-                self._kept[name] = kept
-        return kept[1].to(self.logit_scale.device)
-
-    def _with_examples(self, features: torch.Tensor) -> torch.Tensor:
+    @torch.no_grad()
+    def _with_examples(self) -> torch.Tensor:
         """The rows of classes that images stand for, in every template."""
-        features = features.clone()
-        images, with_words = encode_examples(self, self.class_names, self._examples)
-        for name, row in images.items():
-            place, row = self.class_names.index(name), row.to(features)
-            if name in with_words:
-                row = normalize(features[:, place] + row)
-            features[:, place] = row
+        with torch.autocast(self.logit_scale.device.type, enabled=False):
+            features = self._word_features().clone()
+            images, with_words = encode_examples(self, self.class_names, self._examples)
+            for name, row in images.items():
+                place, row = self.class_names.index(name), row.to(features)
+                if name in with_words:
+                    row = F.normalize(features[:, place] + row, dim=-1)
+                features[:, place] = row
         return features
 
     def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
@@ -257,7 +223,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
         frames = torch.stack([_to_frame(image, size) for image in images])
         frames = frames.to(self.logit_scale.device)[:, None]  # (N, 1, 3, S, S)
         prepared = self.data_preprocessor.preprocess(list(frames), None)[0]
-        return normalize(self.video(prepared))
+        return F.normalize(self.video(prepared).float(), dim=-1)
 
     # -- modes -------------------------------------------------------------------------------------
 
@@ -312,7 +278,7 @@ class ActionCLIPRecognizer(VideoRecognizer):
             return self._word_features()[template.to(device), labels.to(device)]
         pairs, place = torch.unique(torch.stack([template, labels], 1), dim=0, return_inverse=True)
         features = self.text(ids[pairs[:, 0], pairs[:, 1]])
-        return normalize(features)[place.to(device)]
+        return F.normalize(features.float(), dim=-1)[place.to(device)]
 
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
         """Probabilities (B, K), averaged over prompts and views."""

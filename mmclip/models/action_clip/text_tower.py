@@ -24,7 +24,8 @@ _CONFIG = (
 class TransformersTower(nn.Module):
     """A transformers encoder (BERT ...): hidden state of the first token, projected.
 
-    Building it reads a local folder's ``config.json`` at most; the weights come with :meth:`fill`.
+    Building it reads a local folder's ``config.json`` at most; :meth:`load_pretrained` brings the
+    weights.
 
     Args:
         name: Local folder, or name on the hub (weights and tokenizer are downloaded at first use).
@@ -58,7 +59,7 @@ class TransformersTower(nn.Module):
         self.pad = settings.pad_token_id or 0
         self._tokenizer = None
 
-    def fill(self) -> None:
+    def load_pretrained(self) -> None:
         """Load the weights; the projection stays random.
 
         Raises:
@@ -146,7 +147,7 @@ class ActionTextTower(BaseModule):
     def init_weights(self) -> None:
         """Load transformers' weights; CLIP's come from the recognizer."""
         if self.source == 'transformers':
-            self.tower.fill()
+            self.tower.load_pretrained()
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """N texts -> (N, T) int64 ids."""

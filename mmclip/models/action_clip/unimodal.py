@@ -1,6 +1,6 @@
 """The baseline that ActionCLIP is compared with: the same video tower, a classifier of K rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,10 +11,11 @@ from mmclip.models.action_clip.base import Samples, VideoRecognizer, labels_of, 
 from mmclip.models.action_clip.video_tower import VideoTower
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names
+from mmclip.vocabulary.mixin import Examples, OpenVocabularyMixin, Prompts
 
 
 @MODELS.register_module()
-class UnimodalActionRecognizer(VideoRecognizer):
+class UnimodalActionRecognizer(OpenVocabularyMixin, VideoRecognizer):
     """1-of-K classification of the raw video feature by cross entropy; knows no words.
 
     Source: the unimodality of ActionCLIP's figure 1 and table 1.
@@ -54,20 +55,14 @@ class UnimodalActionRecognizer(VideoRecognizer):
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
-    def init_weights(self) -> None:
-        """Fill the image tower, unless a checkpoint has."""
-        if self.is_filled:
-            return
+    def load_pretrained(self) -> None:
+        """Fill the image tower."""
         if self.pretrained is not None and self.video.source == 'clip':
             load_towers(self.model, self.pretrained, self.video, None)
         self.video.init_weights()
-        self.is_filled = True
 
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | None = None,
+    def update_vocabulary(
+        self, names: tuple[str, ...], prompts: Prompts, examples: Examples
     ) -> None:
         """The same number of classes under the names of the dataset.
 
@@ -77,7 +72,6 @@ class UnimodalActionRecognizer(VideoRecognizer):
         """
         if prompts is not None or examples is not None:
             raise ValueError('prompts, examples: a unimodal classifier has no words; give neither')
-        names = class_names(names)
         known = self.class_names or names
         if len(names) != self.classifier.out_features or names != known:
             raise ValueError(

@@ -5,10 +5,10 @@ import torch
 from mmengine.model import BaseModule
 from timm.layers import DropPath
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmclip.clip.layers import VisionTransformer
 from mmclip.clip.loading import build_image_tower, clip_embed_dim
+from mmclip.clip.pretrained import FrozenMixin
 from mmclip.models.action_clip.frame_prompts import JointPrompt, run_vit
 from mmclip.registry import MODELS
 
@@ -19,7 +19,7 @@ class TimmTower(nn.Module):
     """A timm image model (a ViT trained on ImageNet) and a projection to D.
 
     Args:
-        name: timm's name; with ``pretrained`` it is loaded by :meth:`fill`.
+        name: timm's name; with ``pretrained`` it is loaded by :meth:`load_pretrained`.
         embed_dim: D.
     """
 
@@ -29,7 +29,7 @@ class TimmTower(nn.Module):
         self.trunk = timm.create_model(name, pretrained=False, num_classes=0)
         self.projection = nn.Linear(self.trunk.num_features, embed_dim, bias=False)
 
-    def fill(self) -> None:
+    def load_pretrained(self) -> None:
         """Load timm's weights; the projection stays random."""
         loaded = timm.create_model(self.name, pretrained=True, num_classes=0)
         self.trunk.load_state_dict(loaded.state_dict())
@@ -49,7 +49,7 @@ def set_drop_rate(tower: VisionTransformer, rate: float) -> None:
         block.ls_2 = DropPath(value)
 
 
-class VideoTower(BaseModule):
+class VideoTower(FrozenMixin, BaseModule):
     """Frames of videos to one raw feature each.
 
     Source: ActionCLIP, section 3.3 and figure 3.
@@ -75,6 +75,8 @@ class VideoTower(BaseModule):
     Raises:
         ValueError: prompts that do not go together or need a ViT.
     """
+
+    frozen_part = 'visual'
 
     def __init__(
         self,
@@ -155,18 +157,7 @@ class VideoTower(BaseModule):
     def init_weights(self) -> None:
         """Load timm's weights; CLIP's come from the recognizer."""
         if self.source == 'timm':
-            self.visual.fill()
-
-    def train(self, mode: bool = True) -> 'VideoTower':
-        """As every module's, but for what stays in eval mode."""
-        super().train(mode)
-        if self.frozen:
-            self.visual.eval()
-        elif self.norm_eval:
-            for module in self.visual.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
+            self.visual.load_pretrained()
 
     def frame_features(self, frames: torch.Tensor) -> torch.Tensor:
         """(B, T, 3, H, W) -> (B, T, D), raw; (B, D) with the joint prompt."""

@@ -13,11 +13,6 @@ from mmclip.clip.temporal_blocks import init_normal, run_blocks, temporal_blocks
 from mmclip.registry import MODELS
 
 
-def normalize(features: torch.Tensor) -> torch.Tensor:
-    """L2-normalized, float32, in the last dimension; a zero stays a zero."""
-    return F.normalize(features.float(), dim=-1)
-
-
 def masked_mean(
     frames: torch.Tensor, mask: torch.Tensor, *, normalize_frames: bool = True
 ) -> torch.Tensor:
@@ -37,10 +32,10 @@ def masked_mean(
     Shapes:
         frames (B, T, D), mask (B, T) bool -> (B, D), float32, L2-normalized.
     """
-    frames = normalize(frames) if normalize_frames else frames.float()
+    frames = F.normalize(frames.float(), dim=-1) if normalize_frames else frames.float()
     weight = mask.to(frames.dtype)
     total = (frames * weight[..., None]).sum(1)
-    return normalize(total / weight.sum(1, keepdim=True).clamp(min=1))
+    return F.normalize(total / weight.sum(1, keepdim=True).clamp(min=1), dim=-1)
 
 
 class LooseHead(BaseModule):

@@ -3,37 +3,15 @@
 from collections.abc import Callable
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
+from mmengine.dist import get_world_size
 from torch import nn
 
-from mmclip.clip.contrastive_loss import (
-    contrastive_loss,
-    gather_features,
-    warn_of_lone_sample,
-)
+from mmclip.clip.contrastive_loss import contrastive_loss, warn_of_lone_sample
+from mmclip.distributed import gather_with_grad, largest_sizes
 from mmclip.registry import MODELS
 
 GATHERS = ('exact', 'official')
-
-
-def _world_size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-class _OwnSlot(torch.autograd.Function):
-    """(N, D) of each process -> (W * N, D); backward keeps what this process asks of its own."""
-
-    @staticmethod
-    def forward(ctx, features: torch.Tensor) -> torch.Tensor:
-        ctx.rank, ctx.count = dist.get_rank(), len(features)
-        parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, features.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
-        return gradient[ctx.rank * ctx.count : (ctx.rank + 1) * ctx.count]
 
 
 def symmetric_cross_entropy(logits: torch.Tensor) -> torch.Tensor:
@@ -45,13 +23,6 @@ def symmetric_cross_entropy(logits: torch.Tensor) -> torch.Tensor:
         warn_of_lone_sample()
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-
-
-def _longest(count: int, device: torch.device) -> int:
-    """The largest of all processes' numbers."""
-    found = torch.tensor(count, device=device)
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return int(found)
 
 
 @MODELS.register_module()
@@ -98,9 +69,10 @@ class VideoTextLoss(nn.Module):
         Raises:
             ValueError: the shapes differ.
         """
-        if self.gather == 'exact' or _world_size() == 1:
+        if self.gather == 'exact' or get_world_size() == 1:
             return self.loss_weight * contrastive_loss(videos, texts, logit_scale)
-        texts, videos = _OwnSlot.apply(texts.float()), _OwnSlot.apply(videos.float())
+        texts, _ = gather_with_grad(texts.float(), own_grad=True)
+        videos, _ = gather_with_grad(videos.float(), own_grad=True)
         logits = logit_scale.float() * texts @ videos.T
         return self.loss_weight * symmetric_cross_entropy(logits)
 
@@ -123,13 +95,14 @@ class VideoTextLoss(nn.Module):
         """
         if not len(texts):
             return texts.sum() + frames.sum() + score(texts, frames, mask).sum()
-        if self.gather == 'official' or _world_size() == 1:
+        if self.gather == 'official' or get_world_size() == 1:
             return self.loss_weight * symmetric_cross_entropy(score(texts, frames, mask))
-        missing = _longest(frames.shape[1], frames.device) - frames.shape[1]
-        frames, _ = gather_features(F.pad(frames, (0, 0, 0, missing)))
-        mask = gather_features(F.pad(mask, (0, missing)).to(frames.dtype))[0] > 0
+        (longest,) = largest_sizes([frames.shape[1]], frames.device)
+        missing = longest - frames.shape[1]
+        frames, _ = gather_with_grad(F.pad(frames, (0, 0, 0, missing)))
+        mask, _ = gather_with_grad(F.pad(mask, (0, missing)))
         rows = score(texts, frames, mask)  # (N, W * N)
-        logits, start = gather_features(rows)
+        logits, start = gather_with_grad(rows)
         own = torch.arange(start, start + len(texts), device=rows.device)
         to_videos = F.cross_entropy(rows, own)
         to_texts = F.cross_entropy(logits[:, start : start + len(texts)].T, own)

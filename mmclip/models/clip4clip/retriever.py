@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmclip.clip.causal_text import encode_causal, encode_tokens
 from mmclip.clip.causal_tower import causal_tower
@@ -19,9 +19,9 @@ from mmclip.clip.loading import (
     clip_preprocess,
     clip_tokenizer,
 )
+from mmclip.clip.pretrained import FrozenMixin, PretrainedMixin
 from mmclip.models.clip4clip.frame_tower import frame_features
 from mmclip.models.clip4clip.freeze import freeze
-from mmclip.models.clip4clip.heads import normalize
 from mmclip.models.clip4clip.patch_3d import Patch3D
 from mmclip.registry import MODELS
 
@@ -40,7 +40,7 @@ def video_text_preprocessor(model: str | dict, pretrained: str | None = None) ->
 
 
 @MODELS.register_module()
-class CLIP4Clip(BaseModel):
+class CLIP4Clip(FrozenMixin, PretrainedMixin, BaseModel):
     """CLIP's towers on frames and sentences, and one of four ways to compare them.
 
     Source: "CLIP4Clip: An Empirical Study of CLIP for End to End Video Clip Retrieval", Luo et al.,
@@ -73,6 +73,7 @@ class CLIP4Clip(BaseModel):
         ValueError: settings that are not known or do not fit the model.
     """
 
+    frozen_part = 'clip.visual'
     # For mmclip.ContrastiveBatchHook.
     compares_samples = True
     chunk_hint = 'model.frame_chunk (frames at a time)'
@@ -137,7 +138,6 @@ class CLIP4Clip(BaseModel):
         if with_cp:
             self.clip.visual.set_grad_checkpointing(True)
         self._tokenizer = None
-        self.is_filled = False
         self.register_load_state_dict_post_hook(CLIP4Clip._loaded)
 
     # -- weights -----------------------------------------------------------------------------------
@@ -160,14 +160,12 @@ class CLIP4Clip(BaseModel):
         if head:
             self.sim_head.start_from(causal_tower(self.clip))
 
-    def init_weights(self) -> None:
-        """Fill the towers, and start the rest from them, unless a checkpoint has.
+    def load_pretrained(self) -> None:
+        """Fill the towers, and start the rest from them.
 
         Raises:
             ValueError: weights of another activation than the model's.
         """
-        if self.is_filled:
-            return
         if self.pretrained is not None:
             source = build_clip(self.model, self.pretrained)
             if _quick_gelu(source) != _quick_gelu(self.clip):
@@ -178,21 +176,6 @@ class CLIP4Clip(BaseModel):
                 )
             self.clip.load_state_dict(source.state_dict())
         self._start()
-        self.is_filled = True
-
-    def fill(self) -> None:
-        """Load what neither a checkpoint nor ``init_weights`` brought."""
-        if not self.is_filled:
-            self.init_weights()
-
-    def train(self, mode: bool = True) -> 'CLIP4Clip':
-        """As every module's, but for batch norms that stay in eval mode."""
-        super().train(mode)
-        if self.norm_eval:
-            for part in self.clip.visual.modules():
-                if isinstance(part, _BatchNorm):
-                    part.eval()
-        return self
 
     # -- towers ------------------------------------------------------------------------------------
 
@@ -255,7 +238,7 @@ class CLIP4Clip(BaseModel):
         """
         if mode not in ('tensor', 'loss', 'predict'):
             raise ValueError(f"mode: {mode!r} is none of 'tensor', 'loss', 'predict'")
-        self.fill()
+        self.init_weights()
         if mode == 'tensor':
             frames, mask = self.encode_frames(inputs)
             return self.sim_head(frames, mask) if self.sim_head.is_loose else frames
@@ -299,7 +282,7 @@ class CLIP4Clip(BaseModel):
                 return dict(loss_retrieval=self.loss_module.tight(head, texts, frames, mask))
             videos = self.sim_head(frames, mask)
             scale = self.clip.logit_scale.exp()
-            loss = self.loss_module.loose(normalize(texts), videos, scale)
+            loss = self.loss_module.loose(F.normalize(texts, dim=-1), videos, scale)
         return dict(loss_retrieval=loss, logit_scale=scale.detach())
 
     def similarity(
@@ -309,7 +292,7 @@ class CLIP4Clip(BaseModel):
         if not self.sim_head.is_loose:
             return self.sim_head(texts, frames, mask)
         videos = self.sim_head(frames, mask)
-        return self.clip.logit_scale.exp().float() * normalize(texts) @ videos.T
+        return self.clip.logit_scale.exp().float() * F.normalize(texts.float(), dim=-1) @ videos.T
 
     def predict(self, inputs: Inputs, data_samples: Samples) -> Samples:
         """Samples with what :class:`mmclip.VideoRetrieval` compares.
@@ -322,7 +305,7 @@ class CLIP4Clip(BaseModel):
         texts = self.encode_texts([text for sample in data_samples for text in sample.texts])
         loose = self.sim_head.is_loose
         if loose:
-            texts, videos = normalize(texts), self.sim_head(frames, mask)
+            texts, videos = F.normalize(texts.float(), dim=-1), self.sim_head(frames, mask)
         parts = texts.split([len(sample.texts) for sample in data_samples])
         counts = mask.sum(1).tolist()
         for i, (sample, own) in enumerate(zip(data_samples, parts, strict=True)):

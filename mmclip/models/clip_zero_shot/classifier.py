@@ -1,9 +1,5 @@
 """An image classifier of CLIP's image tower and a head over its pooled feature."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
@@ -11,6 +7,7 @@ from mmengine.structures import BaseDataElement
 
 from mmclip.clip.loading import clip_preprocess
 from mmclip.registry import MODELS
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 def clip_data_preprocessor(model: str | dict = 'ViT-B-32', pretrained: str | None = None) -> dict:
@@ -29,7 +26,7 @@ def clip_data_preprocessor(model: str | dict = 'ViT-B-32', pretrained: str | Non
 
 
 @MODELS.register_module()
-class CLIPZeroShotClassifier(BaseModel):
+class CLIPZeroShotClassifier(OpenVocabularyMixin, BaseModel):
     """Names an image: logits = head(pooled feature of the image tower).
 
     With a :class:`mmclip.TextEmbeddingClassifier` as head: 100 cos(image, name), CLIP's zero-shot
@@ -62,20 +59,6 @@ class CLIPZeroShotClassifier(BaseModel):
                 f'head: it classifies {self.head.embed_dim} channels, the image tower '
                 f'{backbone["model"]!r} has {self.backbone.embed_dim}; give both the same CLIP'
             )
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """K names."""
-        return self.head.class_names
-
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
-    ) -> None:
-        """Other classes, as :meth:`mmclip.TextEmbeddingClassifier.set_classes`."""
-        self.head.set_classes(names, prompts, examples)
 
     def fill(self) -> None:
         """Load what neither a checkpoint nor ``init_weights`` brought: image tower, embeddings."""

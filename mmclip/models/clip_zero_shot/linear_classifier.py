@@ -1,7 +1,6 @@
 """A linear probe: one layer over a frozen image tower."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -10,10 +9,11 @@ from torch import nn
 from mmclip.clip.loading import clip_embed_dim
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names
+from mmclip.vocabulary.mixin import Examples, OpenVocabularyMixin, Prompts
 
 
 @MODELS.register_module()
-class LinearClassifier(BaseModule):
+class LinearClassifier(OpenVocabularyMixin, BaseModule):
     """logits = W f + b over the raw image feature f.
 
     Source: the paper's section 3.2 fits W and b by L-BFGS with an L2 penalty that is searched on a
@@ -45,13 +45,14 @@ class LinearClassifier(BaseModule):
         with torch.autocast(features.device.type, enabled=False):
             return self.fc(features.float())
 
-    def set_classes(self, names: str | Sequence[str], *_: Any) -> None:
+    def update_vocabulary(
+        self, names: tuple[str, ...], prompts: Prompts, examples: Examples
+    ) -> None:
         """The names that it was built for, or as many; then nothing else.
 
         Raises:
             ValueError: other names, or another number.
         """
-        names = class_names(names)
         if len(names) != self.fc.out_features or names != (self.class_names or names):
             raise ValueError(
                 f'names: a linear probe knows the {self.fc.out_features} classes that it is '

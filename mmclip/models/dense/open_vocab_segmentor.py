@@ -1,17 +1,14 @@
 """MMSegmentation's encoder-decoder with a vocabulary instead of a list of classes."""
 
-from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from mmseg.models.segmentors import EncoderDecoder
-from torch import nn
 
 from mmclip.models.dense.multi_scale import multi_scale_logits
 from mmclip.registry import MODELS
-from mmclip.vocabulary.classifier import classifiers_of
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 def _count_loaded(model: 'OpenVocabSegmentor', incompatible_keys: Any) -> None:
@@ -20,7 +17,7 @@ def _count_loaded(model: 'OpenVocabSegmentor', incompatible_keys: Any) -> None:
 
 
 @MODELS.register_module()
-class OpenVocabSegmentor(EncoderDecoder):
+class OpenVocabSegmentor(OpenVocabularyMixin, EncoderDecoder):
     """Any backbone and neck with decode heads that name pixels by words.
 
     Heads are :class:`mmclip.LSegHead` or :class:`mmclip.TextDecodeHead`. ``test_cfg`` knows beside
@@ -40,50 +37,16 @@ class OpenVocabSegmentor(EncoderDecoder):
         self.register_load_state_dict_post_hook(_count_loaded)
 
     def _count_classes(self) -> None:
-        for head in self._heads():
+        for head in self.vocabulary_parts:
             if hasattr(head, 'count_classes') and self.class_names:
                 head.count_classes()
         self.num_classes = self.decode_head.num_classes
         self.out_channels = self.decode_head.out_channels
 
-    def _heads(self) -> list[nn.Module]:
-        auxiliary = getattr(self, 'auxiliary_head', None)
-        if auxiliary is None:
-            return [self.decode_head]
-        many = isinstance(auxiliary, nn.ModuleList)
-        return [self.decode_head, *(auxiliary if many else [auxiliary])]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The present vocabulary."""
-        return classifiers_of(self.decode_head)[-1].class_names
-
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
-    ) -> None:
-        """Give the segmentor another vocabulary; no weight changes.
-
-        Args:
-            names: Class names in the order of the mask values, or the name of a known vocabulary.
-                The background is a word like any other.
-            prompts: Templates around the names; None keeps the present ones.
-            examples: Images that stand for classes.
-
-        Raises:
-            ValueError: as :meth:`mmclip.TextEmbeddingClassifier.set_classes`.
-        """
-        for head in self._heads():
-            if hasattr(head, 'set_classes'):
-                head.set_classes(names, prompts, examples)
+    def update_vocabulary(self, *vocabulary: Any) -> None:
+        """Pass it on to all heads and count its names."""
+        super().update_vocabulary(*vocabulary)
         self._count_classes()
-
-    def bake_vocabulary(self) -> None:
-        """Turn the text side into plain weights, for export."""
-        for classifier in classifiers_of(self):
-            classifier.bake_vocabulary()
 
     def inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """(B, 3, H, W) -> (B, K, H, W) logits, by the mode of ``test_cfg``."""

@@ -1,7 +1,5 @@
 """The classifier of a decode head with words in place of weights."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,15 +50,6 @@ class PixelTextClassifier(BaseModule):
     def num_classes(self) -> int:
         """K."""
         return self.classifier.num_classes
-
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
-    ) -> None:
-        """As :meth:`mmclip.TextEmbeddingClassifier.set_classes`."""
-        self.classifier.set_classes(names, prompts, examples)
 
     def embed(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, D, H, W), not normalized."""

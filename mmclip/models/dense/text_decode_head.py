@@ -1,8 +1,7 @@
 """Any decode head of MMSegmentation, with words in place of its last convolution."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,10 +14,11 @@ from torch import nn
 from mmclip.models.dense.pixel_text_classifier import PixelTextClassifier
 from mmclip.registry import MODELS
 from mmclip.text.class_names import names_at_build
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 @MODELS.register_module()
-class TextDecodeHead(BaseModule):
+class TextDecodeHead(OpenVocabularyMixin, BaseModule):
     """Wraps a decode head of the host and swaps its classifier for embedded words.
 
     The host's head keeps its features, dropout, losses and sampling; its ``conv_seg`` becomes a
@@ -88,14 +88,9 @@ class TextDecodeHead(BaseModule):
     # One word alone: the host's rule for one channel then gives it every pixel.
     threshold = math.inf
 
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
-    ) -> None:
-        """Give the head another vocabulary; no weight changes."""
-        self.head.conv_seg.set_classes(names, prompts, examples)
+    def update_vocabulary(self, *vocabulary: Any) -> None:
+        """Pass it on and count its names."""
+        super().update_vocabulary(*vocabulary)
         self.count_classes()
 
     def count_classes(self) -> None:

@@ -1,7 +1,6 @@
 """The detector that reads a caption."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,13 +14,13 @@ from mmclip.models.glip.host_prompts import asked_names, find_phrases
 from mmclip.models.glip.prompts import (
     CaptionedVocabulary,
     Text,
-    freeze_all_but,
     phrase_maps,
     trimmed,
 )
 from mmclip.registry import MODELS
 from mmclip.text.class_names import class_names
 from mmclip.text.dataset_meta import classes_of
+from mmclip.vocabulary.mixin import Examples, OpenVocabularyMixin, Prompts
 
 # What is trained, as starts of parameter names; the rest is frozen and in evaluation mode.
 TUNED = {
@@ -35,7 +34,7 @@ Maps = tuple[torch.Tensor, ...]
 
 
 @MODELS.register_module()
-class GLIPDetector(SingleStageDetector):
+class GLIPDetector(OpenVocabularyMixin, SingleStageDetector):
     """Grounded detection: every place of an image against every token of a caption.
 
     A sample with ``text`` and ``phrase_spans`` is grounded in its own caption; one without in the
@@ -69,6 +68,7 @@ class GLIPDetector(SingleStageDetector):
     """
 
     train_settings = ('max_empty_share',)
+    _trained: tuple[str, ...] = ('',)
     test_settings = (*DEFAULT_TEST, 'chunk_size', 'chunks_per_pass', 'max_total')
 
     def __init__(
@@ -117,7 +117,7 @@ class GLIPDetector(SingleStageDetector):
                 )
             self.prompt_offset = nn.Parameter(torch.zeros(prompt_rows, encoder.embed_dim))
         if tuning != 'full':
-            freeze_all_but(self, TUNED[tuning])
+            self._train_only(TUNED[tuning])
         self.vocabulary: CaptionedVocabulary | None = None
         self._asked: CaptionedVocabulary | None = None  # of the last text that came with an image
         if classes is not None:
@@ -125,31 +125,22 @@ class GLIPDetector(SingleStageDetector):
 
     # -- vocabulary -----------------------------------------------------------------------------
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The present vocabulary; empty before :meth:`set_classes`."""
-        return self.vocabulary.names if self.vocabulary else ()
-
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: Sequence[Mapping[str, str]] | Mapping[str, Mapping[str, str]] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
+    def update_vocabulary(
+        self, names: tuple[str, ...], prompts: Prompts, examples: Examples
     ) -> None:
-        """Give the detector another vocabulary; no weight changes, nothing is encoded yet.
+        """Put names into captions; nothing is encoded yet.
 
         Args:
-            names: Class names, or the name of a known vocabulary.
+            names: Class names.
             prompts: Words around names: name -> dict with any of ``prefix``, ``name`` (read instead
                 of the class name), ``suffix``; or one such dict per name.
             examples: Not possible: GLIP reads words.
 
         Raises:
-            ValueError: bad names, prompts that are no such dicts, examples.
+            ValueError: prompts that are no such dicts, examples.
         """
         if examples is not None:
             raise ValueError('examples: GLIP compares with words; images cannot stand for classes')
-        names = class_names(names)
         if isinstance(prompts, Mapping):
             unknown = sorted(set(prompts) - set(names))
             if unknown:
@@ -164,6 +155,7 @@ class GLIPDetector(SingleStageDetector):
             )
         for name, prompt in zip(names, prompts or [{}] * len(names), strict=True):
             _only(f'prompts of {name!r}', prompt, WORDS_AROUND)
+        self.class_names = names
         self.vocabulary = CaptionedVocabulary(
             names,
             self.text_encoder,
@@ -172,16 +164,19 @@ class GLIPDetector(SingleStageDetector):
         )
 
     def train(self, mode: bool = True) -> 'GLIPDetector':
-        """Encoded words are forgotten; what is frozen stays in evaluation mode."""
+        """As every module's, but what is frozen stays in evaluation mode."""
         super().train(mode)
-        for vocabulary in (getattr(self, 'vocabulary', None), getattr(self, '_asked', None)):
-            if vocabulary is not None:
-                vocabulary.clear_cache()
-        if mode and self.tuning != 'full':
-            for name, module in self.named_modules():
-                if name and not name.startswith(TUNED[self.tuning]):
-                    module.training = False
+        for name, module in self.named_modules():
+            if name and not name.startswith(self._trained):
+                module.training = False
         return self
+
+    @torch.no_grad()
+    def _train_only(self, names: Sequence[str]) -> None:
+        """Train what starts with one of the names and nothing else."""
+        self._trained = tuple(names)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith(self._trained))
 
     # -- the parts of a forward pass ------------------------------------------------------------
 

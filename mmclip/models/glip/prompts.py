@@ -9,6 +9,7 @@ from mmclip.models.glip.text_encoder import TokenEncoder
 from mmclip.text.captions import class_caption, prompt_parts
 from mmclip.text.class_chunks import chunk_classes
 from mmclip.text.positive_map import positive_map
+from mmclip.vocabulary.embedding_cache import EmbeddingCache
 
 Text = dict[str, torch.Tensor]
 ENCODED_AT_ONCE = 16  # captions
@@ -32,11 +33,11 @@ def trimmed(text: Text) -> Text:
     }
 
 
-class CaptionedVocabulary:
+class CaptionedVocabulary(nn.Module):
     """Class names as captions that fit the text tower, and their encoded words.
 
-    Nothing is tokenized or encoded before it is needed. Encoded words are kept until
-    :meth:`clear_cache`, or until the tower's weights are others.
+    Nothing is tokenized or encoded before it is needed. A module without weights, for the sake of
+    :class:`mmclip.vocabulary.embedding_cache.EmbeddingCache`.
 
     Args:
         names: K class names.
@@ -53,17 +54,14 @@ class CaptionedVocabulary:
         chunk_size: int = -1,
         prompts: Sequence[Mapping[str, str]] | None = None,
     ) -> None:
+        super().__init__()
         self.names, self.prompts, self.chunk_size = tuple(names), prompts, chunk_size
         self.tokenizer, self.max_tokens = encoder.tokenizer, encoder.max_tokens
         self._captions: tuple | None = None
-        self._text: tuple[object, Text] | None = None
+        self.cache = EmbeddingCache()
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def clear_cache(self) -> None:
-        """Encode anew at the next use."""
-        self._text = None
 
     @property
     def captions(self) -> tuple[list[str], list[torch.Tensor], list[torch.Tensor], object]:
@@ -95,19 +93,18 @@ class CaptionedVocabulary:
         return self._captions
 
     def text(self, encoder: TokenEncoder) -> Text:
-        """Words of all captions, each entry (captions, T, ...)."""
-        stamp = tuple((p.data_ptr(), p._version, p.device) for p in encoder.parameters())
-        if self._text is None or self._text[0] != stamp:
-            batch, device = self.captions[3], next(encoder.parameters()).device
-            parts = [
-                encoder(ids.to(device), mask.to(device))
-                for ids, mask in zip(
-                    batch.ids.split(ENCODED_AT_ONCE), batch.mask.split(ENCODED_AT_ONCE), strict=True
-                )
-            ]
-            joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-            self._text = stamp, joined
-        return self._text[1]
+        """Words of all captions, each entry (captions, T, ...), encoded once."""
+        return self.cache.get('text', encoder, lambda: self._encode(encoder))
+
+    def _encode(self, encoder: TokenEncoder) -> Text:
+        batch, device = self.captions[3], next(encoder.parameters()).device
+        parts = [
+            encoder(ids.to(device), mask.to(device))
+            for ids, mask in zip(
+                batch.ids.split(ENCODED_AT_ONCE), batch.mask.split(ENCODED_AT_ONCE), strict=True
+            )
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def passes(self, text: Text, count: int) -> Iterator[tuple[Text, list, list]]:
         """Groups of at most ``count`` captions: words without common padding, maps, classes."""
@@ -117,10 +114,3 @@ class CaptionedVocabulary:
             part = trimmed({name: value[rows] for name, value in text.items()})
             length = part['mask'].shape[1]
             yield part, [m[:, :length] for m in maps[rows]], classes[rows]
-
-
-@torch.no_grad()
-def freeze_all_but(model: nn.Module, names: Sequence[str]) -> None:
-    """Only parameters whose name starts with one of ``names`` are trained."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(tuple(names)))

@@ -11,7 +11,6 @@ from torch import nn
 
 from mmclip.models.glip.detector import GLIPDetector
 from mmclip.models.glip.fusion import to_positions
-from mmclip.models.glip.prompts import freeze_all_but
 from mmclip.models.glip.targets import AnchorTargets
 from mmclip.models.glipv2.region_words import NO_REGION_LABEL, class_key, phrase_keys, word_keys
 from mmclip.models.glipv2.regions import Regions, box_features, location_features
@@ -99,7 +98,7 @@ class GLIPv2Detector(GLIPDetector):
             self.mlm_head = MODELS.build(sizes)
         self.masks_only = tuning == MASKS_ONLY
         if self.masks_only:
-            freeze_all_but(self, (MASK_HEAD,))
+            self._train_only((MASK_HEAD,))
 
     def _build_inter_image_loss(self, config: dict) -> None:
         config.setdefault('word_dim', self.text_encoder.embed_dim)
@@ -123,15 +122,6 @@ class GLIPv2Detector(GLIPDetector):
                     finest_scale=14 * strides[0],  # Mask R-CNN's: 224 pixels on the second level
                 )
             )
-
-    def train(self, mode: bool = True) -> 'GLIPv2Detector':
-        """As GLIP's; with ``tuning='masks'`` everything else stays in evaluation mode."""
-        super().train(mode)
-        if mode and getattr(self, 'masks_only', False):
-            for name, module in self.named_modules():
-                if name and not name.startswith(MASK_HEAD):
-                    module.training = False
-        return self
 
     # -- features -------------------------------------------------------------------------------
 

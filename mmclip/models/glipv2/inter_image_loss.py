@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
+from mmengine.dist import get_rank
 from mmengine.model import BaseModule
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from mmclip.clip.contrastive_loss import gather_features
+from mmclip.distributed import gather_with_grad, largest_sizes
 from mmclip.models.glipv2.region_words import (
     NO_REGION_LABEL,
     PAD_LABEL,
@@ -24,26 +24,6 @@ SOURCES = ('fpn', 'c4', 'roi')
 PADS = ('negative', 'zero')
 TEXTS = ('pre_fusion', 'fused')
 GATHERS = ('full', 'local', None)
-
-
-def _several() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def _largest(sizes: Sequence[int], device: torch.device) -> list[int]:
-    """The maximum of each number over all processes."""
-    if not _several():
-        return list(sizes)
-    largest = torch.tensor(sizes, device=device)
-    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
-    return largest.tolist()
-
-
-def _gather(values: torch.Tensor) -> torch.Tensor:
-    """(N, ...) of each process -> (W * N, ...), without gradients."""
-    parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, values.contiguous())
-    return torch.cat(parts)
 
 
 def _fill(rows: torch.Tensor, shape: Sequence[int], value: float = 0) -> torch.Tensor:
@@ -155,7 +135,7 @@ class InterImageRegionWordLoss(BaseModule):
         if pads is None:
             count = max(len(regions.places) for regions in chosen)
             if self.gather is not None:
-                count = _largest([count], matched[0].device)[0]
+                count = largest_sizes([count], matched[0].device)[0]
             pads = [
                 negative_regions(
                     numbers,
@@ -190,7 +170,7 @@ class InterImageRegionWordLoss(BaseModule):
         own = pad_sequence(list(own), batch_first=True)
         sizes = [*features.shape[:2], words[0].shape[1]]
         if self.gather is not None:
-            sizes = _largest(sizes, features.device)
+            sizes = largest_sizes(sizes, features.device)
         images, most, width = sizes
         there = torch.arange(most, device=counts.device) < counts[:, None]
         texts = [
@@ -206,15 +186,10 @@ class InterImageRegionWordLoss(BaseModule):
 
     def _of_all(self, features: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(N, D) features and other rows of all processes, in the order of ranks."""
-        if self.gather is None or not _several():
+        if self.gather is None:
             return features, *others
-        if self.gather == 'full':
-            gathered, _ = gather_features(features)
-        else:
-            start = dist.get_rank() * len(features)
-            rest = _gather(features.detach())
-            gathered = torch.cat([rest[:start], features, rest[start + len(features) :]])
-        return gathered, *(_gather(rows) for rows in others)
+        own_grad = self.gather == 'local'
+        return tuple(gather_with_grad(rows, own_grad=own_grad)[0] for rows in (features, *others))
 
     def project(
         self, regions: torch.Tensor, words: torch.Tensor
@@ -296,7 +271,7 @@ class InterImageRegionWordLoss(BaseModule):
         if not self.propagate:
             owners = torch.full_like(owners, NO_REGION_LABEL)
         # Places of this process's images among all.
-        first = dist.get_rank() * len(there) if self.gather is not None and _several() else 0
+        first = 0 if self.gather is None else get_rank() * len(there)
         found, words = self.project(found, words)
         found, words = found.flatten(0, 1), words.flatten(0, 1)
         there, words_there = there.flatten(), words_there.flatten()

@@ -1,18 +1,15 @@
 """GroupViT as a zero-shot image classifier: the pooled feature instead of the groups'."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 
 from mmclip.registry import MODELS
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 @MODELS.register_module()
-class GroupViTClassifier(BaseModel):
+class GroupViTClassifier(OpenVocabularyMixin, BaseModel):
     """Names whole images with the weights of a :class:`mmclip.GroupViTSegmentor`.
 
     logits = cos(pooled feature, word), times the learned scale.
@@ -39,20 +36,6 @@ class GroupViTClassifier(BaseModel):
         super().__init__(data_preprocessor=data_preprocessor)
         self.backbone = MODELS.build(backbone)
         self.decode_head = MODELS.build(decode_head)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The present classes."""
-        return self.decode_head.class_names
-
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
-    ) -> None:
-        """Other classes, as :meth:`mmclip.GroupViTHead.set_classes`, without example images."""
-        self.decode_head.set_classes(names, prompts, examples)
 
     def forward(
         self,

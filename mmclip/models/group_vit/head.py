@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,11 @@ from mmclip.models.group_vit.encoder import Grouping
 from mmclip.models.group_vit.losses import multi_label_loss
 from mmclip.models.group_vit.zero_shot import group_index, group_scores, paint, with_background
 from mmclip.registry import MODELS
-from mmclip.text.class_names import class_names, names_at_build
+from mmclip.text.class_names import names_at_build
 from mmclip.text.prompts import get_prompts
+from mmclip.vocabulary.embedding_cache import EmbeddingCache
 from mmclip.vocabulary.exemplars import encode_examples
+from mmclip.vocabulary.mixin import Examples, OpenVocabularyMixin, Prompts
 
 MAX_SCALE = 100.0
 
@@ -80,7 +81,7 @@ def build_text_tower(
 
 
 @MODELS.register_module()
-class GroupViTHead(BaseModule):
+class GroupViTHead(OpenVocabularyMixin, BaseModule):
     """Learns from captions which words belong to an image, and names groups by words.
 
     Training: L = contrastive(image, caption) + weight * multi-label(image, noun prompts), each
@@ -163,12 +164,7 @@ class GroupViTHead(BaseModule):
         self._with_words: frozenset[str] = frozenset()
         self.prompts = prompts
         self.class_names = names_at_build(classes)
-        self._embeddings: torch.Tensor | None = None
-        self.register_load_state_dict_post_hook(GroupViTHead._loaded)
-
-    @staticmethod
-    def _loaded(module: 'GroupViTHead', incompatible: Any) -> None:
-        module.clear_cache()
+        self.cache = EmbeddingCache()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         # Transformers' layout has no second scale, and testing reads the first only.
@@ -196,25 +192,23 @@ class GroupViTHead(BaseModule):
         """The classes that are named."""
         return self.class_names[1:] if self.has_background else self.class_names
 
-    def set_classes(
+    def update_vocabulary(
         self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
+        names: tuple[str, ...],
+        prompts: Prompts,
+        examples: Examples,
         image_encoder: Any | None = None,
     ) -> None:
-        """Give the head other words; they are encoded when they are first needed.
+        """Encode them when they are first needed.
 
         Args:
-            names: Words in the order of the mask values; the background's, if there is one, first.
-            prompts: Templates around the words; None keeps the present ones.
-            examples: Images that stand for classes.
-            image_encoder: Encodes them.
+            names: The background's, if there is one, first.
+            prompts, examples: As :meth:`set_classes`.
+            image_encoder: Encodes the examples.
 
         Raises:
-            ValueError: bad names or prompts, or nothing but the background.
+            ValueError: bad prompts, or nothing but the background.
         """
-        names = class_names(names)
         if names == (self.background,):
             raise ValueError(f'names: {self.background!r} alone; at least one word is needed')
         get_prompts(self.prompts if prompts is None else prompts)
@@ -222,15 +216,7 @@ class GroupViTHead(BaseModule):
         self._examples, self._with_words = found, with_words
         self.class_names = names
         self.prompts = self.prompts if prompts is None else prompts
-        self.clear_cache()
-
-    def clear_cache(self) -> None:
-        """The words are encoded anew at their next use: the weights have changed."""
-        self._embeddings = None
-
-    def train(self, mode: bool = True) -> 'GroupViTHead':
-        self.clear_cache()
-        return super().train(mode)
+        self.cache.clear()
 
     def embeddings(self) -> torch.Tensor:
         """(N, D) L2-normalized embeddings of :attr:`words`."""
@@ -239,9 +225,7 @@ class GroupViTHead(BaseModule):
                 "classes: the model has none yet; they come from the dataset's metainfo "
                 '(mmclip.VocabularyHook in custom_hooks) or from set_classes()'
             )
-        if self._embeddings is None:
-            self._embeddings = self.encode_names(self.words, self.prompts)
-        return self._embeddings.to(self.logit_scale.device)
+        return self.cache.get('words', self, lambda: self.encode_names(self.words, self.prompts))
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         """(N, T) int64 token ids; a text that is too long is cut."""

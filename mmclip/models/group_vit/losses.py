@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from mmclip.clip.contrastive_loss import gather_features
+from mmclip.distributed import gather_with_grad
 
 
 def multi_label_loss(
@@ -43,8 +43,8 @@ def multi_label_loss(
     with torch.autocast(image_features.device.type, enabled=False):
         images, texts = image_features.float(), prompt_features.float().flatten(0, 1)
         scale = torch.as_tensor(logit_scale).float()
-        all_images, start = gather_features(images)
-        all_texts, _ = gather_features(texts)
+        all_images, start = gather_with_grad(images)
+        all_texts, _ = gather_with_grad(texts)
         own = torch.arange(start, start + count, device=images.device)
         to_texts = (scale * images @ all_texts.T).log_softmax(1).unflatten(1, (-1, prompts))
         to_texts = -to_texts.mean(2).gather(1, own[:, None]).mean()

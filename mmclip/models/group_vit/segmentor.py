@@ -1,7 +1,6 @@
 """GroupViT as a segmentor of MMSegmentation: trains on captions, is tested on masks."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from mmclip.clip.cached_gradients import in_chunks
 from mmclip.models.dense.open_vocab_segmentor import integer_labels
 from mmclip.models.group_vit.zero_shot import group_maps
 from mmclip.registry import MODELS
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 @MODELS.register_module()
-class GroupViTSegmentor(EncoderDecoder):
+class GroupViTSegmentor(OpenVocabularyMixin, EncoderDecoder):
     """:class:`mmclip.GroupViTBackbone` and :class:`mmclip.GroupViTHead`.
 
     A batch for training holds images and, in each sample, ``texts``. In testing ``test_cfg`` is
@@ -38,19 +38,9 @@ class GroupViTSegmentor(EncoderDecoder):
     compares_samples = True
     chunk_hint = 'model.train_cfg.chunk_size (images) and model.decode_head.chunk_size (texts)'
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The present classes."""
-        return self.decode_head.class_names
-
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
-    ) -> None:
-        """Other classes, as :meth:`mmclip.GroupViTHead.set_classes`; no weight changes."""
-        self.decode_head.set_classes(names, prompts, examples, image_encoder=self)
+    def update_vocabulary(self, *vocabulary: Any) -> None:
+        """Pass it on to the head with what encodes example images, and count its names."""
+        self.decode_head.update_vocabulary(*vocabulary, image_encoder=self)
         self.num_classes = self.decode_head.num_classes
         self.out_channels = self.decode_head.out_channels
 

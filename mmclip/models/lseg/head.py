@@ -1,8 +1,7 @@
 """LSeg's head: a dense embedding of every pixel, compared with the words of the labels."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,10 +14,11 @@ from mmclip.models.lseg.head_block import HeadBlock
 from mmclip.models.lseg.reassemble import Reassemble
 from mmclip.registry import MODELS
 from mmclip.text.class_names import names_at_build
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 @MODELS.register_module()
-class LSegHead(BaseDecodeHead):
+class LSegHead(OpenVocabularyMixin, BaseDecodeHead):
     """Reassembles and fuses four maps, names every pixel by the cosine to the embedded words.
 
     logits = up(block(normalize(conv(path)) . normalize(text) / temperature)), up bilinear x2 with
@@ -102,14 +102,9 @@ class LSegHead(BaseDecodeHead):
         )
         self.head_block = HeadBlock(**head_block) if head_block is not None else None
 
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
-    ) -> None:
-        """Give the head another vocabulary; no weight changes."""
-        self.conv_seg.set_classes(names, prompts, examples)
+    def update_vocabulary(self, *vocabulary: Any) -> None:
+        """Pass it on and count its names."""
+        super().update_vocabulary(*vocabulary)
         self.count_classes()
 
     def count_classes(self) -> None:

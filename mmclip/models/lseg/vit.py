@@ -11,12 +11,13 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mmclip.clip.dense_features import POSITION_RESIZE, resize_position_embedding
+from mmclip.clip.pretrained import FrozenMixin, PretrainedMixin
 from mmclip.models.lseg.vit_weights import vit_weights
 from mmclip.registry import MODELS
 
 
 @MODELS.register_module()
-class DPTViT(BaseModule):
+class DPTViT(FrozenMixin, PretrainedMixin, BaseModule):
     """Plain ViT that gives the tokens behind chosen blocks, for images of any multiple of a patch.
 
     The taps are the raw residual stream; the final norm and the classifier are not built, since
@@ -46,6 +47,8 @@ class DPTViT(BaseModule):
         ValueError: an index out of range, unknown ``position_mode``, a ViT with register tokens,
             without positions for the class token, or that drops patches.
     """
+
+    pretrained_part = frozen_part = 'vit'
 
     def __init__(
         self,
@@ -90,25 +93,13 @@ class DPTViT(BaseModule):
         """Side of a patch in pixels."""
         return self.vit.patch_embed.patch_size[0]
 
-    def init_weights(self) -> None:
-        """Take the weights that ``pretrained`` names, unless weights were loaded before.
+    def load_pretrained(self) -> None:
+        """Take the weights that ``pretrained`` names.
 
         Raises:
             FileNotFoundError, ValueError: as :func:`mmclip.models.lseg.vit_weights.vit_weights`.
         """
-        if not self.is_filled:
-            self.vit.load_state_dict(vit_weights(self.pretrained, self.model, self.vit))
-            self.is_filled = True
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
-        if any(name.startswith(f'{prefix}vit.') for name in state_dict):
-            self.is_filled = True
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-    def train(self, mode: bool = True) -> 'DPTViT':
-        """As any module's, but a frozen encoder stays in evaluation."""
-        super().train(mode and not self.frozen)
-        return self
+        self.vit.load_state_dict(vit_weights(self.pretrained, self.model, self.vit))
 
     def embed(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
         """Tokens that enter the first block.

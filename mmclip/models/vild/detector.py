@@ -1,8 +1,6 @@
 """Any two-stage detector of the host, with a vocabulary instead of a list of classes."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from mmdet.models.detectors.two_stage import TwoStageDetector
@@ -10,7 +8,7 @@ from mmdet.structures import SampleList
 
 from mmclip.models.vild.bbox_head import ViLDBBoxHead
 from mmclip.registry import MODELS
-from mmclip.vocabulary.classifier import classifiers_of, set_classes
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 def refuse_texts(samples: SampleList, known: Sequence[str]) -> None:
@@ -29,7 +27,7 @@ def refuse_texts(samples: SampleList, known: Sequence[str]) -> None:
 
 
 @MODELS.register_module()
-class ViLD(TwoStageDetector):
+class ViLD(OpenVocabularyMixin, TwoStageDetector):
     """Two-stage open-vocabulary detector.
 
     Backbone, neck, RPN and RoI head are the host's or mmclip's, by config; the box heads are
@@ -40,30 +38,6 @@ class ViLD(TwoStageDetector):
     Args:
         kwargs: The host's.
     """
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The present vocabulary."""
-        return classifiers_of(self)[-1].class_names
-
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
-    ) -> None:
-        """Give the detector another vocabulary; no weight changes.
-
-        Args:
-            names: Class names, or the name of a known vocabulary.
-            prompts: Templates around the names; None keeps the present ones.
-            examples: Images that stand for classes.
-
-        Raises:
-            ValueError: bad names, or what :func:`mmclip.vocabulary.classifier.set_classes`
-                raises.
-        """
-        set_classes(self, names, prompts, examples)
 
     def set_novel_classes(self, names: Sequence[str]) -> None:
         """Tell the box heads whose ``novel_classes`` is ``'dataset'`` which classes are novel.
@@ -88,11 +62,6 @@ class ViLD(TwoStageDetector):
         """
         refuse_texts(batch_data_samples, self.class_names)
         return super().predict(batch_inputs, batch_data_samples, rescale)
-
-    def bake_vocabulary(self) -> None:
-        """Turn the text side into plain weights, for export."""
-        for classifier in classifiers_of(self):
-            classifier.bake_vocabulary()
 
     def _forward(
         self, batch_inputs: torch.Tensor, batch_data_samples: SampleList | None = None

@@ -12,6 +12,8 @@ from mmdet.structures.bbox import bbox2roi, get_box_tensor
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.structures import InstanceData
 
+from mmclip.vocabulary.embedding_cache import EmbeddingCache
+
 BACKGROUND = 'background'
 
 
@@ -155,7 +157,7 @@ class InteractiveDetector:
             [dict(type='mmdet.LoadImageFromNDArray')]
             + [step for step in steps if 'LoadImageFromFile' not in step['type']]
         )
-        self._known: dict[str, torch.Tensor] = {}
+        self.cache = EmbeddingCache()
 
     @torch.no_grad()
     def encode_image(self, image: str | np.ndarray) -> ImageRegions:
@@ -209,16 +211,15 @@ class InteractiveDetector:
         Raises:
             ValueError: the vocabulary of the model was baked into weights.
         """
-        head = self.model.roi_head.bbox_head
-        new = [word for word in dict.fromkeys(words) if word not in self._known]
-        if new:
-            encoder = head.classifier.text_encoder
-            if encoder is None:
-                raise ValueError('the vocabulary was baked into weights; new words need the tower')
-            prompts = self.prompts if self.prompts is not None else head.classifier.prompts
-            self._known |= dict(zip(new, encoder.encode_names(new, prompts), strict=True))
-        device = head.classifier.embeddings.device
-        return torch.stack([self._known[word] for word in words]).to(device)
+        classifier = self.model.roi_head.bbox_head.classifier
+        return self.cache.rows(words, self._encode).to(classifier.embeddings.device)
+
+    def _encode(self, words: Sequence[str]) -> torch.Tensor:
+        classifier = self.model.roi_head.bbox_head.classifier
+        if classifier.text_encoder is None:
+            raise ValueError('the vocabulary was baked into weights; new words need the tower')
+        prompts = self.prompts if self.prompts is not None else classifier.prompts
+        return classifier.text_encoder.encode_names(words, prompts)
 
     def classify(self, regions: ImageRegions, words: Sequence[str]) -> ClassifiedRegions:
         """The regions that one of the words fits better than 'background' does.

@@ -132,7 +132,7 @@ def test_dropout_of_training_stays_out_of_a_test(make_model):
     )
     model.text_features()
     model.text_features()
-    assert not model._kept
+    assert not model.cache._entries
     model.eval()
     torch.testing.assert_close(model.text_features(), words(model), atol=1e-5, rtol=1e-5)
 
@@ -291,7 +291,7 @@ def test_mini_clip_fills_both_towers_and_images_stand_for_words():
     ).eval()  # fmt: skip
     image = Image.new('RGB', (60, 48), (255, 0, 0))
     model.set_classes(['red', 'blue'], prompts=['{}', 'a {}'], examples=dict(red=[image]))
-    model.fill()
+    model.init_weights()
     clip = build_clip('mini_clip', 'mini_clip').eval()
     torch.testing.assert_close(model.logit_scale.detach(), clip.logit_scale.detach().reshape(()))
     own = dict(model.text.tower.state_dict())
@@ -367,7 +367,7 @@ def tiny_bert(tmp_path_factory):
 def test_transformers_weights_and_words_of_a_local_folder(make_model, tiny_bert):
     folder, theirs = tiny_bert
     model = make_model(text_tower=dict(name=str(folder))).eval()
-    model.fill()
+    model.init_weights()
     ids = model.text.tokenize(['a dog', 'a dog runs', 'a cat'])
     assert ids.tolist() == [[2, 5, 6, 3, 0], [2, 5, 6, 7, 3], [2, 5, 1, 3, 0]]
     assert model.text.tower.tokenize(['dog ' * 99]).shape == (1, 77)
@@ -383,7 +383,7 @@ def test_transformers_of_another_architecture_are_named(make_model, tiny_bert):
     small = dict(model_type='bert', hidden_size=4, num_attention_heads=2, num_hidden_layers=1)
     model = make_model(text_tower=dict(name=str(tiny_bert[0]), config=small))
     with pytest.raises(ValueError, match=r'text_tower\.config: the weights of .*tiny-bert'):
-        model.fill()
+        model.init_weights()
 
 
 def test_unimodal_baseline(samples, tiny_clip):

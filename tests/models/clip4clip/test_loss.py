@@ -6,7 +6,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from mmclip.models.clip4clip.heads import normalize
 from mmclip.models.clip4clip.loss import symmetric_cross_entropy
 from mmclip.registry import MODELS
 
@@ -54,7 +53,7 @@ def step(name, gather, first, last):
     texts.requires_grad_(), frames.requires_grad_()
     scale = torch.tensor(5.0, requires_grad=True)
     if head.is_loose:
-        loss = module.loose(normalize(texts), head(frames, mask), scale)
+        loss = module.loose(F.normalize(texts, dim=-1), head(frames, mask), scale)
     else:
         loss = module.tight(head.all_pairs, texts, frames, mask)
     loss.backward()

@@ -13,7 +13,6 @@ from mmclip import config_path
 from mmclip.models.dense.early_fusion import EarlyFusion
 from mmclip.registry import MODELS
 from mmclip.vocabulary.classifier import classifiers_of
-from mmclip.vocabulary.vocabulary import Vocabulary
 
 NAMES = ('other', 'cat', 'red car')
 MULTIPLE = dict(in_channels=[4, 6, 8, 10], in_index=[0, 1, 2, 3], channels=8, dropout_ratio=0.0)
@@ -48,7 +47,7 @@ def make(head, names=NAMES, **kwargs):
     rows = F.normalize(torch.randn(len(NAMES), 128), dim=1)
     for classifier in classifiers_of(built):
         classifier.text_encoder = None
-        classifier._words = Vocabulary(NAMES, rows)
+        classifier.cache.put(NAMES, rows)
         classifier.set_classes(names)
     return built.eval()
 
@@ -125,7 +124,7 @@ def test_in_a_segmentor_with_auxiliary_head():
     for one in classifiers_of(model):
         one.text_encoder = None
         rows = F.normalize(torch.eye(128)[: len(NAMES)], dim=1)
-        one._words = Vocabulary(NAMES, rows)
+        one.cache.put(NAMES, rows)
     model.set_classes(['cat', 'other'])
     assert [len(one.class_names) for one in classifiers_of(model)] == [2, 2]
     assert model.out_channels == 2

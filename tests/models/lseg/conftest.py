@@ -5,7 +5,6 @@ from mmengine.config import ConfigDict
 
 from mmclip.registry import MODELS
 from mmclip.vocabulary.classifier import classifiers_of
-from mmclip.vocabulary.vocabulary import Vocabulary
 
 NAMES = ('other', 'cat', 'red car', 'tree', 'zebra')
 TINY_CLIP = dict(
@@ -24,8 +23,7 @@ def fill(model: torch.nn.Module) -> torch.nn.Module:
             torch.randn(classifier.embed_dim, generator=torch.Generator().manual_seed(seed))
             for seed in (sum(map(ord, name)) for name in NAMES)
         ]
-        classifier._words = Vocabulary(NAMES, F.normalize(torch.stack(rows), dim=1))
-        classifier._filled = False
+        classifier.cache.put(NAMES, F.normalize(torch.stack(rows), dim=1))
         classifier.set_classes(classifier.class_names)
     return model
 
