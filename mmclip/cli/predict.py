@@ -15,9 +15,8 @@ from mmengine.structures import BaseDataElement
 from mmclip import user_errors
 from mmclip.apis import OpenVocabInferencer
 from mmclip.apis.images import read_image
-from mmclip.datasets.segmentation import label_list
 from mmclip.io.atomic import write_image
-from mmclip.text.class_names import class_names, known_vocabularies
+from mmclip.text.class_names import ENDINGS, class_names, known_vocabularies, names_of_file
 from mmclip.visualization import montage
 from mmclip.visualization.group_maps import draw_groups
 from mmclip.visualization.word_masks import words_in
@@ -66,11 +65,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def read_classes(text: str | None) -> str | list[str] | None:
-    """A known vocabulary's name, a label file (.txt, a word per line), or words between commas."""
+    """A known vocabulary's name, a file of names (.txt, .json, .csv), or words between commas."""
     if text is None or text in known_vocabularies():
         return text
-    if text.endswith('.txt'):
-        return list(label_list(text))
+    if text.endswith(ENDINGS):
+        return list(names_of_file(text))
     return [word.strip() for word in text.split(',')]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmclip.io.records import read_lines
 from mmclip.text.class_names import class_names, known_vocabularies
 from mmclip.text.phrases import DATA_STEP, has_tagger, tag, word_list
 
@@ -110,7 +111,7 @@ def phrase_finder(source: str | Sequence[str] = 'auto') -> PhraseFinder:
     elif source == 'word_list':
         words = word_list()
     elif Path(source).is_file():
-        words = _words_of(Path(source).read_text(encoding='utf-8').splitlines())
+        words = _words_of([line for _, line in read_lines(source, f'source: {source}')])
     elif source in known_vocabularies():
         words = _words_of(class_names(source))
     else:
