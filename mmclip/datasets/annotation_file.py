@@ -179,14 +179,6 @@ _Number = int | float
 _Id = int | str
 
 
-class _Image(TypedDict, total=False):
-    id: _Id
-    width: _Number
-    height: _Number
-    file_name: str
-    coco_url: str
-
-
 class _Box(TypedDict, total=False):
     id: _Id
     image_id: _Id
@@ -202,7 +194,7 @@ class _Mask(_Box, total=False):
 
 
 class _BoxFile(TypedDict):
-    images: list[_Image]
+    images: list[dict]
     annotations: list[_Box]
     categories: list[dict]
 
@@ -215,7 +207,7 @@ _decode_mask = msgspec.json.Decoder(list[list[float]] | dict | None).decode
 
 
 def _read_typed(path: Path, masks: str) -> dict | None:
-    """The fields that the dataset reads, several times faster; None for a file that does not fit.
+    """What anybody reads of an annotation, several times faster; None for a file that does not fit.
 
     Such a file, and one with NaN, is read as plain json, whose records are checked one by one.
     """
