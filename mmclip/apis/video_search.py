@@ -16,6 +16,7 @@ from mmclip.clip.loading import state_hash
 from mmclip.config_file import read_config
 from mmclip.datasets.video_reader import VIDEO_ENDINGS
 from mmclip.distributed import job_device
+from mmclip.io.records import read_lines
 from mmclip.io.strict_loading import load_weights
 
 
@@ -32,7 +33,7 @@ def list_videos(source: str | Path) -> list[str]:
     elif not source.is_file():
         raise FileNotFoundError(f'videos: {source} does not exist')
     elif source.suffix == '.txt':
-        found = [line.strip() for line in source.read_text().splitlines() if line.strip()]
+        found = [line for _, line in read_lines(source, f'videos: {source}')]
     else:
         found = [source]
     if not found:

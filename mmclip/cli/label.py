@@ -39,7 +39,7 @@ from mmclip.offline.pseudo_label import (
     missing_shards,
     write_meta,
 )
-from mmclip.text.noun_phrases import phrase_finder
+from mmclip.text.phrases import phrase_finder
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

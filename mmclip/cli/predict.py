@@ -25,9 +25,8 @@ from mmclip.apis.point_clouds import (
     load_cloud_model,
 )
 from mmclip.config_file import read_config
-from mmclip.datasets.segmentation import label_list
 from mmclip.io.atomic import write_image
-from mmclip.text.class_names import class_names, known_vocabularies
+from mmclip.text.class_names import ENDINGS, class_names, known_vocabularies, names_of_file
 from mmclip.visualization import montage
 from mmclip.visualization.group_maps import draw_groups
 from mmclip.visualization.word_masks import words_in
@@ -85,11 +84,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def read_classes(text: str | None) -> str | list[str] | None:
-    """A known vocabulary's name, a label file (.txt, a word per line), or words between commas."""
+    """A known vocabulary's name, a file of names (.txt, .json, .csv), or words between commas."""
     if text is None or text in known_vocabularies():
         return text
-    if text.endswith('.txt'):
-        return list(label_list(text))
+    if text.endswith(ENDINGS):
+        return list(names_of_file(text))
     return [word.strip() for word in text.split(',')]
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from mmclip import user_errors
 from mmclip.apis.video_search import VideoSearcher, list_videos
 from mmclip.io.atomic import atomic_file
+from mmclip.io.records import existing_file, read_lines
 from mmclip.models.clip4clip.search import exact_search, index_search, load_index
 from mmclip.stores.video_features import FeatureStore
 
@@ -53,10 +54,8 @@ def _queries(options: argparse.Namespace, searcher: VideoSearcher) -> tuple[list
         names = list_videos(options.video)
         return names, searcher.videos(names, strict=True)[0]
     if options.text_file:
-        if not options.text_file.is_file():
-            raise FileNotFoundError(f'--text-file: {options.text_file} does not exist')
-        names = [line.strip() for line in options.text_file.read_text().splitlines()]
-        names = [name for name in names if name]
+        path = existing_file(options.text_file, '--text-file', '')
+        names = [line for _, line in read_lines(path, f'--text-file: {path}')]
     else:
         names = options.text
     if not names:

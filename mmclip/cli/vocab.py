@@ -26,7 +26,7 @@ from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.io.arrays import read_npy
 from mmclip.io.checkpoint import read_state_dict
 from mmclip.io.parsing import parsing
-from mmclip.text.class_names import class_names, names_of_json
+from mmclip.text.class_names import class_names, names_of_file
 from mmclip.text.prompts import PROMPT_SETS
 from mmclip.vocabulary.vocabulary import Vocabulary
 
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     names = parser.add_mutually_exclusive_group()
     names.add_argument('--vocabulary', help='a known vocabulary, e.g. lvis_v1, coco80, imagenet')
     names.add_argument('--names', help='class names, separated by commas')
-    names.add_argument('--names-file', help='a text file with a name on each line, or a json list')
+    names.add_argument('--names-file', help='a file of names: .txt, .json or .csv')
     parser.add_argument('--model', help='open_clip model, mini_clip, or the path of a model json')
     parser.add_argument('--pretrained', help='open_clip tag, local file or folder, mini_clip')
     parser.add_argument(
@@ -61,15 +61,7 @@ def asked_names(args: argparse.Namespace) -> tuple[str, ...]:
     if args.names:
         return class_names([name.strip() for name in args.names.split(',')])
     if args.names_file:
-        path = Path(args.names_file)
-        if not path.is_file():
-            raise FileNotFoundError(f'--names-file: there is no file {path}')
-        where = f'--names-file: {path}'
-        if path.suffix == '.json':
-            return names_of_json(path, where)
-        with parsing(where):
-            lines = path.read_text(encoding='utf-8').splitlines()
-            return class_names([line.strip() for line in lines if line.strip()])
+        return names_of_file(args.names_file, '--names-file')
     raise ValueError('give the names by --vocabulary, --names or --names-file')
 
 

@@ -24,8 +24,6 @@ POSITION_RESIZE: dict[str, dict] = {
     'bicubic_antialias': dict(mode='bicubic', antialias=True, align_corners=False),  # open_clip
     'bicubic': dict(mode='bicubic', align_corners=False),  # mmseg, MaskCLIP, older timm
     'bilinear': dict(mode='bilinear', align_corners=False),  # LSeg, DepthCLIP, OpenAI at 336 px
-    'bicubic_corners': dict(mode='bicubic', align_corners=True),
-    'bilinear_corners': dict(mode='bilinear', align_corners=True),
 }
 
 

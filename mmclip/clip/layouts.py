@@ -8,6 +8,8 @@ import re
 
 import torch
 
+from mmclip.io.rename import rename
+
 OPENAI_INTEGERS = ('input_resolution', 'context_length', 'vocab_size')
 _HF_TOWERS = {'text_model.': '', 'vision_model.': 'visual.'}
 _HF_NAMES = (
@@ -42,11 +44,9 @@ def is_hugging_face(state: dict[str, torch.Tensor]) -> bool:
 def _hf_name(name: str) -> str:
     for tower, prefix in _HF_TOWERS.items():
         if name.startswith(tower):
-            rest = name.removeprefix(tower)
-            for pattern, replacement in _HF_NAMES:
-                new, hits = re.subn(f'^{pattern}', replacement, rest)
-                if hits:
-                    return prefix + new
+            new = rename(name.removeprefix(tower), _HF_NAMES, prefix=True)
+            if new is not None:
+                return prefix + new
     raise ValueError(f'state: unknown key {name!r} in a Hugging Face CLIP checkpoint')
 
 

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
+import msgspec
 import numpy as np
 
 from mmclip.io.parsing import DamagedFile, parsing, read_json
+from mmclip.io.records import existing_file, fast_json
 from mmclip.text.class_names import novel_names
 
 BASE = 'base'
@@ -68,14 +71,11 @@ def read_annotation_file(path: str | Path, *, masks: str = 'lists') -> dict:
         ValueError: If it is not json, or ``images``, ``annotations`` or ``categories`` are missing
             or no lists of objects.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'ann_file={str(path)!r} does not exist. MiniWorld is made by '
-            '`python tools/make_mini_world.py --out data/mini_world`; for other datasets see '
-            'docs/en/datasets.md'
-        )
+    path = existing_file(path, 'ann_file')
     with _collector_paused():
+        content = _read_typed(path, masks)
+        if content is not None:
+            return content
         content = read_json(path, object_hook=_MASKS[masks])
     keys = {'images', 'annotations', 'categories'}
     if not isinstance(content, dict) or not keys <= content.keys():
@@ -173,6 +173,59 @@ def _split_of(record: dict) -> str:
 
 def _repeated(values: Sequence) -> list:
     return [value for value, count in Counter(values).items() if count > 1]
+
+
+_Number = int | float
+_Id = int | str
+
+
+class _Box(TypedDict, total=False):
+    id: _Id
+    image_id: _Id
+    category_id: _Id
+    bbox: list[_Number]
+    area: _Number
+    iscrowd: int
+    ignore: bool | int
+
+
+class _Mask(_Box, total=False):
+    segmentation: msgspec.Raw
+
+
+class _BoxFile(TypedDict):
+    images: list[dict]
+    annotations: list[_Box]
+    categories: list[dict]
+
+
+class _MaskFile(_BoxFile):
+    annotations: list[_Mask]
+
+
+_decode_mask = msgspec.json.Decoder(list[list[float]] | dict | None).decode
+
+
+def _read_typed(path: Path, masks: str) -> dict | None:
+    """What anybody reads of an annotation, several times faster; None for a file that does not fit.
+
+    Such a file, and one with NaN, is read as plain json, whose records are checked one by one.
+    """
+    if masks == 'lists':  # whoever asks for them writes the file again, with all its fields
+        return None
+    content = fast_json(path, _BoxFile if masks == 'none' else _MaskFile)
+    if content is None or masks == 'none':
+        return content
+    try:
+        for record in content['annotations']:
+            if 'segmentation' in record:
+                mask = _decode_mask(record['segmentation'])
+                if isinstance(mask, list):
+                    mask = [np.array(polygon, dtype=np.float64) for polygon in mask]
+                record['segmentation'] = mask
+    except ValueError:
+        return None
+    return content
 
 
 def _without_masks(record: dict) -> dict:

@@ -1,6 +1,5 @@
 """Images with one class each: lists, folders and CIFAR."""
 
-import csv
 import difflib
 import os
 from collections.abc import Sequence
@@ -11,31 +10,11 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 
 from mmclip.io.parsing import DamagedFile, is_digits, parsing
+from mmclip.io.records import DATA_HELP, existing_file, read_csv, read_lines
 from mmclip.registry import DATASETS
-from mmclip.text.class_names import class_names, names_of_json
+from mmclip.text.class_names import class_names, read_class_names
 
 _IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
-_HELP = 'docs/en/datasets.md says where each dataset comes from'
-_MINI = '`python tools/make_mini_world.py --out data/mini_world` makes MiniWorld'
-
-
-def read_class_names(classes: str | Sequence[str], root: str = '') -> tuple[str, ...]:
-    """Class names: a known vocabulary, a list, or a json file (a list, or a dict with ``names``).
-
-    Args:
-        classes: As :func:`mmclip.text.class_names.class_names`, or a path ending in
-            ``.json``, relative to ``root``.
-        root: Folder.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; bad names.
-    """
-    if not isinstance(classes, str) or not classes.endswith('.json'):
-        return class_names(classes)
-    path = Path(root, classes)
-    if not path.is_file():
-        raise FileNotFoundError(f'classes: {path} does not exist; {_MINI}; {_HELP}')
-    return names_of_json(path, f'classes: {path}')
 
 
 @DATASETS.register_module()
@@ -48,8 +27,9 @@ class ClassificationList(BaseDataset):
 
     Args:
         ann_file: The list, relative to ``data_root``.
-        classes: Names in the order of the labels; see :func:`read_class_names`. With a csv file it
-            may be left out: the sorted names of the file.
+        classes: Names in the order of the labels; see
+            :func:`mmclip.text.class_names.read_class_names`. With a csv file it may be left out:
+            the sorted names of the file.
         splits: Only rows of these splits, e.g. ``['base']``; all if None.
         data_root: Folder of the list.
         data_prefix: ``img_path``: folder of the images below ``data_root``.
@@ -82,13 +62,8 @@ class ClassificationList(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Rows with ``img_path``, ``gt_label``, ``img_id`` and perhaps ``split``."""
-        if not os.path.isfile(self.ann_file):
-            raise FileNotFoundError(f'ann_file: {self.ann_file} does not exist; {_MINI}; {_HELP}')
-        with (
-            parsing(f'ann_file: {self.ann_file}'),
-            open(self.ann_file, newline='', encoding='utf-8') as stream,
-        ):
-            rows = self._csv(stream) if self.ann_file.endswith('.csv') else self._text(stream)
+        path, where = existing_file(self.ann_file, 'ann_file'), f'ann_file: {self.ann_file}'
+        rows = self._csv(path, where) if path.suffix == '.csv' else self._text(path, where)
         if self.splits is not None:
             rows = [row for row in rows if row.get('split') in self.splits]
         if not rows:
@@ -101,48 +76,41 @@ class ClassificationList(BaseDataset):
             row.update(img_path=os.path.join(folder, row['img_path']), img_id=index)
         return rows
 
-    def _csv(self, stream: Any) -> list[dict]:
-        table = csv.DictReader(stream)
-        if not {'file', 'name'} <= set(table.fieldnames or ()):
-            raise DamagedFile(
-                f"ann_file: {self.ann_file} needs a head with 'file' and 'name', got "
-                f'{table.fieldnames}'
-            )
-        table = list(table)
+    def _csv(self, path: Path, where: str) -> list[dict]:
+        table = read_csv(path, where, columns=('file', 'name'))
         if 'classes' not in self._metainfo:
-            self._metainfo['classes'] = class_names(sorted({row['name'] for row in table}))
+            with parsing(where):
+                self._metainfo['classes'] = class_names(sorted({row['name'] for _, row in table}))
         number = {name: index for index, name in enumerate(self._metainfo['classes'])}
         rows = []
-        for line, row in enumerate(table, start=2):
+        for line, row in table:
             if row['name'] not in number:
-                near = difflib.get_close_matches(str(row['name']), number, n=3)
+                near = difflib.get_close_matches(row['name'], number, n=3)
                 raise DamagedFile(
-                    f'ann_file: {self.ann_file} line {line}: {row["name"]!r} is not among the '
+                    f'{where}, line {line}: {row["name"]!r} is not among the '
                     f'{len(number)} classes; close names: {", ".join(near) or "none"}'
                 )
             if not row['file']:
-                raise DamagedFile(f'ann_file: {self.ann_file} line {line}: no file')
+                raise DamagedFile(f'{where}, line {line}: no file')
             new = dict(img_path=row['file'], gt_label=number[row['name']])
             if row.get('split'):
                 new['split'] = row['split']
             rows.append(new)
         return rows
 
-    def _text(self, stream: Any) -> list[dict]:
+    def _text(self, path: Path, where: str) -> list[dict]:
         names = self._metainfo.get('classes')
         if names is None:
             raise DamagedFile('classes: a list of class numbers needs the names of the classes')
         rows = []
-        for line, text in enumerate(stream, start=1):
-            if not text.strip():
-                continue
-            path, _, label = text.strip().rpartition(' ')
-            if not path or not is_digits(label) or int(label) >= len(names):
+        for line, text in read_lines(path, where):
+            image, _, label = text.rpartition(' ')
+            if not image or not is_digits(label) or int(label) >= len(names):
                 raise DamagedFile(
-                    f"ann_file: {self.ann_file} line {line}: expected 'path number' with a number "
-                    f'below {len(names)}, got {text.strip()!r}'
+                    f"{where}, line {line}: expected 'path number' with a number below "
+                    f'{len(names)}, got {text!r}'
                 )
-            rows.append(dict(img_path=path.strip(), gt_label=int(label)))
+            rows.append(dict(img_path=image.strip(), gt_label=int(label)))
         return rows
 
 
@@ -172,7 +140,7 @@ class ImageFolder(BaseDataset):
         """Rows with ``img_path``, ``gt_label`` and ``img_id``."""
         root = Path(self.data_root)
         if not root.is_dir():
-            raise FileNotFoundError(f'data_root: the folder {root} does not exist; {_HELP}')
+            raise FileNotFoundError(f'data_root: the folder {root} does not exist; {DATA_HELP}')
         folders = sorted(path for path in root.iterdir() if path.is_dir())
         if 'classes' not in self._metainfo:
             own = [path.name.replace('_', ' ') for path in folders]

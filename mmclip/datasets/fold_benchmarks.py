@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmclip.io.parsing import is_digits, parsing, read_json, texts, whole_number
+from mmclip.io.parsing import DamagedFile, is_digits
+from mmclip.io.records import read_lines, read_typed_json, typed
 
 PARTS = ('train', 'val', 'test')
 NUM_FOLDS = 4
@@ -62,12 +63,12 @@ def _text_entries(
     entries = []
     for number in folds:
         path = _existing(lists / kind / f'fold{number}.txt')
-        with parsing(f'lists: {path}'):
-            lines = path.read_text().split()
-        for line in lines:
+        for at, line in read_lines(path, f'lists: {path}'):
             name, _, class_id = line.rpartition('__')
             if not name or not is_digits(class_id):
-                raise ValueError(f'lists: {path} holds the line {line!r}; expected name__class')
+                raise DamagedFile(
+                    f'lists: {path} holds the line {line!r} (number {at}); expected name__class'
+                )
             entries.append(
                 Entry(
                     str(root / image.format(name=name, part=part)),
@@ -87,33 +88,22 @@ def _mini_world(root: Path, lists: Path, fold: int | None, part: str) -> list[En
     if part == 'train':
         return _text_entries(root, lists, fold, part, 'images/{name}.png', 'annotations/{name}.png')
     path = _existing(lists / part / f'fold{fold}.json')
-    rows = read_json(path, f'lists: {path}', kind=list)
-    with parsing(f'lists: {path}'):
-        return [
-            Entry(
-                str(root / row['image']),
-                str(root / row['mask']),
-                whole_number(row['class_id'], 'class_id'),
-            )
-            for row in rows
-        ]
+    rows = read_typed_json(path, f'lists: {path}', list[Entry])
+    return [Entry(str(root / row.image), str(root / row.mask), row.class_id) for row in rows]
 
 
 def _coco(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]:
     """``{trn,val}/fold{i}.json``: class -> image names, from ``tools/dataset_converters``."""
     kind = 'trn' if part == 'train' else 'val'
     path = _existing(lists / kind / f'fold{fold}.json')
-    table = read_json(path, f'lists: {path}', kind=dict, distinct=True)
-    with parsing(f'lists: {path}'):
-        return [
-            Entry(
-                str(root / name),
-                str(root / 'annotations' / Path(name).with_suffix('.png')),
-                int(key),
-            )
-            for key, names in table.items()
-            for name in texts(names, f'class {key}')
-        ]
+    entries = []
+    for key, value in read_typed_json(path, f'lists: {path}', dict).items():
+        if not is_digits(key):
+            raise DamagedFile(f'lists: {path}: the class {key!r} is no number')
+        for name in typed(value, list[str], f'lists: {path}: class {key}'):
+            mask = root / 'annotations' / Path(name).with_suffix('.png')
+            entries.append(Entry(str(root / name), str(mask), int(key)))
+    return entries
 
 
 def _fss(root: Path, lists: Path, fold: int | None, part: str) -> list[Entry]:

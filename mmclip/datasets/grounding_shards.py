@@ -14,10 +14,10 @@ from mmclip.datasets.odvg_records import (
     clean_boxes,
     instances_of,
     merge_same_boxes,
-    read_lines,
     read_phrases,
 )
 from mmclip.io.parsing import parsing
+from mmclip.io.records import read_jsonl
 from mmclip.registry import DATASETS
 from mmclip.text.captions import Caption
 
@@ -110,7 +110,7 @@ class GroundingShards(CaptionShards):
             with parsing(path):
                 self._records[shard] = {
                     base_plus_ext(record['filename'].removeprefix(name))[0]: record
-                    for record in read_lines(path)
+                    for _, record in read_jsonl(path)
                 }
         self._records.move_to_end(shard)
         return self._records[shard]

@@ -1,7 +1,6 @@
 """Grounding data: captions whose phrases have boxes, one json record per line."""
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 from mmdet.datasets.base_det_dataset import BaseDetDataset
@@ -10,14 +9,15 @@ from mmengine.logging import print_log
 
 from mmclip.datasets.bad_images import SkipsBadImages
 from mmclip.datasets.odvg_records import (
+    ODVGRecord,
     Phrases,
     clean_boxes,
     instances_of,
     merge_same_boxes,
-    read_lines,
     read_phrases,
 )
 from mmclip.io.parsing import parsing, read_json, whole_number
+from mmclip.io.records import existing_file, parsing_record, read_jsonl
 from mmclip.registry import DATASETS
 from mmclip.text.captions import Caption
 from mmclip.text.class_names import class_names
@@ -94,17 +94,13 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
 
     def load_data_list(self) -> list[dict]:
         dropped: Counter = Counter()
-        if not Path(self.ann_file).is_file() and self.backend_args is None:
-            raise FileNotFoundError(
-                f'ann_file={self.ann_file!r} does not exist. MiniWorld is made by `python '
-                'tools/make_mini_world.py --out data/mini_world`; for other datasets see '
-                'docs/en/datasets.md'
-            )
+        if self.backend_args is None:
+            existing_file(self.ann_file, 'ann_file')
         names = self._class_names()
         with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
             data_list = [
                 self._info(number, record, names, dropped)
-                for number, record in enumerate(read_lines(path))
+                for number, (_, record) in enumerate(read_jsonl(path))
             ]
         kinds = {info['kind'] for info in data_list}
         if len(kinds) != 1:
@@ -143,9 +139,8 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
 
     def _class_names(self) -> tuple[str, ...] | None:
         if self.label_map_file is not None:
-            path = Path(join_path(self.data_root or '', self.label_map_file))
-            if not path.is_file():
-                raise FileNotFoundError(f'label_map_file={str(path)!r} does not exist')
+            path = join_path(self.data_root or '', self.label_map_file)
+            path = existing_file(path, 'label_map_file')
             names = read_json(path, f'label_map_file: {path}', kind=dict, distinct=True)
             if names.keys() != {str(label) for label in range(len(names))}:
                 raise ValueError(f'{path}: its labels are not 0 to {len(names) - 1}')
@@ -158,7 +153,9 @@ class ODVGDataset(SkipsBadImages, BaseDetDataset):
         self, number: int, record: dict, names: tuple[str, ...] | None, dropped: Counter
     ) -> dict:
         where = f'record {number + 1} of {self.ann_file}'
-        with parsing(where, 'docs/en/datasets.md shows what a record holds'):
+        with parsing_record(
+            record, ODVGRecord, where, 'docs/en/datasets.md shows what a record holds'
+        ):
             size = record['height'], record['width']
             info = dict(
                 img_id=record.get('image_id', number),

@@ -1,21 +1,61 @@
 """Records of ODVG files: phrases of captions with their boxes."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torchvision.ops import nms
 
-from mmclip.io.parsing import finite_numbers, parse_json, whole_number
+from mmclip.io.parsing import finite_numbers, whole_number
 
 MIN_SIDE = 1.0  # pixels; mmdet drops smaller boxes too
 NOT_FOUND = 'of phrases that are not in their caption'
 OUTSIDE = 'smaller than a pixel or outside the image'
 UNSURE = 'with too low a score'
 DOUBLE = 'that overlap a better one'
+
+
+class RegionRecord(msgspec.Struct):
+    """A phrase of a caption and its boxes; see :func:`read_phrases`."""
+
+    bbox: list
+    phrase: str = ''
+    tokens_positive: list[list] | None = None
+    types: list[str] = []
+
+
+class GroundingRecord(msgspec.Struct):
+    """A caption, and what its words name."""
+
+    caption: str
+    regions: list[RegionRecord]
+
+
+class InstanceRecord(msgspec.Struct):
+    """A box and the number of its class."""
+
+    bbox: list
+    label: Any
+
+
+class DetectionRecord(msgspec.Struct):
+    """The boxes of an image."""
+
+    instances: list[InstanceRecord] = []
+
+
+class ODVGRecord(msgspec.Struct):
+    """A line of an ODVG file: an image with one of the two."""
+
+    filename: str
+    height: Any
+    width: Any
+    grounding: GroundingRecord | msgspec.UnsetType = msgspec.UNSET
+    detection: DetectionRecord | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass
@@ -181,16 +221,3 @@ def instances_of(found: Phrases) -> list[dict]:
         dict(bbox=box, bbox_label=label, ignore_flag=0) | (dict(mask=mask) if mask else {})
         for box, label, mask in zip(found.boxes, found.labels, found.masks, strict=True)
     ]
-
-
-def read_lines(path: str | Path) -> Iterator[dict]:
-    """The records of a file.
-
-    Raises:
-        ValueError: a line is no json object; it is named.
-    """
-    with open(path, 'rb') as stream:  # text is decoded line by line, so that the line is named
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            yield parse_json(line, f'{path}, line {number}', kind=dict)

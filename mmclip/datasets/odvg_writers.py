@@ -10,6 +10,7 @@ from pathlib import Path
 from mmclip.datasets.annotation_file import image_file, read_annotation_file, read_categories
 from mmclip.io.atomic import atomic_file
 from mmclip.io.parsing import parsing
+from mmclip.io.records import read_text
 
 
 def write_lines(path: Path, records: Iterable[dict]) -> int:
@@ -155,9 +156,9 @@ def flickr30k_records(folder: Path, split: str) -> Iterator[dict]:
     index = folder / f'{split}.txt'
     if not index.is_file():
         raise FileNotFoundError(f'{index} is missing; {folder} is not Flickr30k Entities')
-    for name in index.read_text().split():
+    for name in read_text(index).split():
         size, boxes = read_entities(folder / 'Annotations' / f'{name}.xml')
-        sentences = (folder / 'Sentences' / f'{name}.txt').read_text(encoding='utf-8')
+        sentences = read_text(folder / 'Sentences' / f'{name}.txt')
         for line in sentences.splitlines():
             caption, phrases = read_sentence(line)
             regions = [

@@ -8,32 +8,7 @@ import numpy as np
 from mmseg.datasets import BaseSegDataset
 
 from mmclip.registry import DATASETS
-from mmclip.text.class_names import class_names
-
-
-def label_list(classes: str | Sequence[str]) -> tuple[str, ...]:
-    """Names out of a label file, of a known vocabulary, or given as a list.
-
-    Raises:
-        FileNotFoundError: no such label file.
-        ValueError: bad names, or a name twice.
-    """
-    if isinstance(classes, str) and Path(classes).suffix == '.txt':
-        path = Path(classes)
-        if not path.is_file():
-            raise FileNotFoundError(f'classes: there is no label file {path}')
-        lines = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines()]
-        lines = [line for line in lines if line]
-        if lines and lines[0].split(',')[0].split('\t')[0] == 'Idx':
-            raise ValueError(
-                f'classes: {path} is a table (its first line is {lines[0][:60]!r}), not a name per '
-                "line; the words of LSeg's objectInfo150.txt are classes='ade20k_official'"
-            )
-        try:
-            return class_names(lines)
-        except ValueError as error:
-            raise ValueError(f'{error} (label file {path})') from error
-    return class_names(classes)
+from mmclip.text.class_names import class_names, read_class_names
 
 
 @DATASETS.register_module()
@@ -45,8 +20,8 @@ class OpenVocabSegDataset(BaseSegDataset):
     ``mmclip.LoadSegMap``, which checks their values.
 
     Args:
-        classes: A known vocabulary (``'ade20k'``), a list, or a label file (``.txt``, one name per
-            line).
+        classes: A known vocabulary (``'ade20k'``), a list, or a label file, see
+            :func:`mmclip.text.class_names.names_of_file`.
         background_word: Put before the list, for mask value 0; any word will do. None where the
             background has no value.
         splits: Name -> group, e.g. ``'novel'``; for ``mmclip.OpenVocabIoU``. A vocabulary's own
@@ -72,7 +47,7 @@ class OpenVocabSegDataset(BaseSegDataset):
         keep: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        names = list(label_list(classes))
+        names = list(read_class_names(classes))
         groups = _splits(splits, names)
         first = 0
         if background_word is not None:

@@ -11,11 +11,7 @@ from mmengine.logging import print_log
 
 from mmclip.datasets.video_reader import VIDEO_ENDINGS
 from mmclip.io.parsing import DamagedFile, finite_numbers, parsing, texts
-
-HELP = (
-    'docs/en/datasets.md says where each dataset comes from; `python tools/make_mini_world.py '
-    '--out data/mini_world` makes MiniWorld'
-)
+from mmclip.io.records import DATA_HELP, existing_file
 
 
 class Clip(NamedTuple):
@@ -75,18 +71,6 @@ class VideoFolder:
         return None
 
 
-def read_list(path: str | os.PathLike, argument: str) -> str:
-    """The text of a file of a dataset.
-
-    Raises:
-        FileNotFoundError: no such file.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{argument}: {path} does not exist; {HELP}')
-    with parsing(f'{argument}: {path}'):
-        return Path(path).read_text(encoding='utf-8')
-
-
 class TextVideoDataset(BaseDataset):
     """Videos and their sentences.
 
@@ -143,6 +127,15 @@ class TextVideoDataset(BaseDataset):
             **kwargs,
         )
 
+    def source(self, argument: str) -> tuple[Path, str]:
+        """The path that an argument gives, and what to call it in an error.
+
+        Raises:
+            FileNotFoundError: no such file.
+        """
+        path = existing_file(getattr(self, argument), argument)
+        return path, f'{argument}: {path}'
+
     def read_clips(self) -> Iterable[Clip]:
         """What the files say; each dataset's own."""
         raise NotImplementedError
@@ -185,7 +178,7 @@ class TextVideoDataset(BaseDataset):
         text = f'{len(names)} videos of the list are not below {folder}, e.g. {names[0]}'
         if self.missing == 'error':
             raise FileNotFoundError(
-                f"data_prefix: {text}; {HELP}. missing='drop' goes on without them"
+                f"data_prefix: {text}; {DATA_HELP}. missing='drop' goes on without them"
             )
         print_log(f'{text}: they are left out', 'current', level=30)
 

@@ -1,20 +1,56 @@
 """The text-video datasets of CLIP4Clip in their own formats, and a plain one for one's own."""
 
-import csv
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from mmclip.datasets.text_video import Clip, TextVideoDataset, in_order, read_list
+import msgspec
+
+from mmclip.datasets.text_video import Clip, TextVideoDataset, in_order
 from mmclip.io.checkpoint import read_checkpoint
-from mmclip.io.parsing import DamagedFile, parse_json, parsing
+from mmclip.io.parsing import DamagedFile, parsing
+from mmclip.io.records import read_csv, read_jsonl, read_lines, read_typed_json, typed
 from mmclip.registry import DATASETS
 
 
-def _json(path: str, argument: str) -> Any:
-    return parse_json(read_list(path, argument), f'{argument}: {path}')
+class _Sentence(msgspec.Struct):
+    video_id: str
+    caption: str
+
+
+class _Video(msgspec.Struct):
+    video_id: str
+    split: str
+
+
+class _MSRVTTFile(msgspec.Struct):
+    sentences: list[_Sentence]
+    videos: list[_Video]
+
+
+class _Paragraph(msgspec.Struct):
+    duration: float
+    sentences: list[str]
+
+
+class _Description(msgspec.Struct):
+    video: str
+    description: str
+
+
+class _Speech(msgspec.Struct):
+    start: list[float]
+    end: list[float]
+    text: list
+
+
+class _ClipRecord(msgspec.Struct):
+    video: str
+    text: str | None = None
+    texts: list[str] | None = None
+    start: int | float | None = None
+    end: int | float | None = None
 
 
 @DATASETS.register_module()
@@ -41,19 +77,18 @@ class MSRVTT(TextVideoDataset):
         """In the order of the list."""
         rows: list[dict] = []
         if self.video_list is not None:
-            rows = list(csv.DictReader(read_list(self.video_list, 'video_list').splitlines()))
-            if not rows or 'video_id' not in rows[0]:
-                raise DamagedFile(f"video_list: {self.video_list} needs a head with 'video_id'")
+            table = read_csv(*self.source('video_list'), columns=('video_id',))
+            rows = [row for _, row in table]
         if rows and 'sentence' in rows[0]:
-            yield from (Clip(row['video_id'], [row['sentence'] or '']) for row in rows)
+            yield from (Clip(row['video_id'], [row['sentence']]) for row in rows)
             return
-        data = _json(self.ann_file, 'ann_file')
+        data = read_typed_json(*self.source('ann_file'), _MSRVTTFile)
         texts = defaultdict(list)
-        for sentence in data['sentences']:
-            texts[sentence['video_id']].append(sentence['caption'])
+        for sentence in data.sentences:
+            texts[sentence.video_id].append(sentence.caption)
         ids = [row['video_id'] for row in rows]
         if self.video_list is None:
-            ids = [v['video_id'] for v in data['videos'] if v['split'] == self.split]
+            ids = [video.video_id for video in data.videos if video.split == self.split]
         yield from in_order(ids, texts, self.ann_file)
 
 
@@ -68,15 +103,14 @@ class MSVD(TextVideoDataset):
         """In the order of the list, about forty sentences each."""
         if self.video_list is None:
             raise DamagedFile('video_list: MSVD needs one, e.g. train_list.txt')
-        ids = read_list(self.video_list, 'video_list').split('\n')
-        if not os.path.isfile(self.ann_file):
-            read_list(self.ann_file, 'ann_file')
-        with parsing(f'ann_file: {self.ann_file}'):
+        ids = [line for _, line in read_lines(*self.source('video_list'))]
+        path, where = self.source('ann_file')
+        with parsing(where):
             texts = {
                 name: [' '.join(words) for words in captions]
-                for name, captions in read_checkpoint(self.ann_file).items()
+                for name, captions in read_checkpoint(path).items()
             }
-        yield from in_order([i.strip() for i in ids if i.strip()], texts, self.ann_file)
+        yield from in_order(ids, texts, self.ann_file)
 
 
 @DATASETS.register_module()
@@ -90,14 +124,12 @@ class LSMDC(TextVideoDataset):
     def read_clips(self) -> Iterator[Clip]:
         """A clip per video, its sentences together, in the order of the first."""
         texts = defaultdict(list)
-        for number, line in enumerate(read_list(self.ann_file, 'ann_file').split('\n'), start=1):
-            if not line.strip():
-                continue
-            fields = line.strip().split('\t')
+        path, where = self.source('ann_file')
+        for number, line in read_lines(path, where):
+            fields = line.split('\t')
             if len(fields) != 6:
                 raise DamagedFile(
-                    f'ann_file: {self.ann_file} line {number} has {len(fields)} fields between '
-                    'tabs; expected 6'
+                    f'{where}, line {number} has {len(fields)} fields between tabs; expected 6'
                 )
             texts[fields[0]].append(fields[5])
         yield from in_order(list(texts), texts, self.ann_file)
@@ -118,16 +150,16 @@ class ActivityNetCaptions(TextVideoDataset):
 
     def read_clips(self) -> Iterator[Clip]:
         """In the order of the list."""
-        data = _json(self.ann_file, 'ann_file')
+        path, where = self.source('ann_file')
+        data = read_typed_json(path, where, dict)
         ids = list(data)
         if self.video_list is not None:
-            ids = list(dict.fromkeys(_json(self.video_list, 'video_list')))
+            ids = dict.fromkeys(read_typed_json(*self.source('video_list'), list[str]))
         for video_id in ids:
             if video_id not in data:
                 continue  # the official lists hold videos that were never described
-            row = data[video_id]
-            end = math.ceil(float(row['duration']))
-            yield Clip(video_id, [_paragraph(row['sentences'])], 0, end)
+            row = typed(data[video_id], _Paragraph, f'{where}: {video_id!r}')
+            yield Clip(video_id, [_paragraph(row.sentences)], 0, math.ceil(row.duration))
 
 
 @DATASETS.register_module()
@@ -143,12 +175,11 @@ class DiDeMo(TextVideoDataset):
         """In the order of the annotations, as officially."""
         keep = None
         if self.video_list is not None:
-            lines = read_list(self.video_list, 'video_list').split('\n')
-            keep = {line.strip() for line in lines if line.strip()}
+            keep = {line for _, line in read_lines(*self.source('video_list'))}
         sentences = defaultdict(list)
-        for row in _json(self.ann_file, 'ann_file'):
-            if keep is None or row['video'] in keep:
-                sentences[row['video']].append(row['description'])
+        for row in read_typed_json(*self.source('ann_file'), list[_Description]):
+            if keep is None or row.video in keep:
+                sentences[row.video].append(row.description)
         for video_id, texts in sentences.items():
             yield Clip(video_id, [_paragraph(texts)], 0, 31)
 
@@ -179,22 +210,25 @@ class HowTo100M(TextVideoDataset):
         """A clip per spoken line, or lines."""
         keep = None
         if self.video_list is not None:
-            rows = csv.DictReader(read_list(self.video_list, 'video_list').splitlines())
+            columns = ('video_id', 'category_1') if self.categories else ('video_id',)
             keep = {
                 row['video_id']
-                for row in rows
+                for _, row in read_csv(*self.source('video_list'), columns=columns)
                 if not self.categories or row['category_1'] in self.categories
             }
-        for video_id, spoken in _json(self.ann_file, 'ann_file').items():
+        path, where = self.source('ann_file')
+        for video_id, record in read_typed_json(path, where, dict).items():
             if keep is not None and video_id not in keep:
                 continue
+            spoken = typed(record, _Speech, f'{where}: {video_id!r}')
             first, words = None, []
-            lines = zip(spoken['start'], spoken['end'], spoken['text'], strict=True)
+            with parsing(f'{where}: {video_id!r}'):
+                lines = list(zip(spoken.start, spoken.end, spoken.text, strict=True))
             for start, end, text in lines:
-                first = float(start) if first is None else first
+                first = start if first is None else first
                 words.append(str(text).strip())
                 if end - first >= self.min_seconds and any(words):
-                    yield Clip(video_id, [' '.join(filter(None, words))], first, float(end))
+                    yield Clip(video_id, [' '.join(filter(None, words))], first, end)
                     first, words = None, []
 
 
@@ -208,16 +242,16 @@ class VideoCaptions(TextVideoDataset):
 
     def read_clips(self) -> Iterator[Clip]:
         """In the order of the file."""
-        if not self.ann_file.endswith('.jsonl'):
-            for name, texts in _json(self.ann_file, 'ann_file').items():
+        path, where = self.source('ann_file')
+        if path.suffix != '.jsonl':
+            for name, said in read_typed_json(path, where, dict).items():
+                texts = typed(said, str | list[str], f'{where}: {name!r}')
                 yield Clip(name, [texts] if isinstance(texts, str) else texts)
             return
-        for number, line in enumerate(read_list(self.ann_file, 'ann_file').split('\n'), start=1):
-            if not line.strip():
-                continue
-            where = f'ann_file: {self.ann_file} line {number}'
-            row = parse_json(line, where, kind=dict)
-            with parsing(where, "expected {'video': ..., 'text': ...}"):
-                texts = row['texts'] if 'texts' in row else [row['text']]
-                clip = Clip(row['video'], texts, row.get('start'), row.get('end'))
-            yield clip
+        hint = "expected {'video': ..., 'text': ...}"
+        for number, record in read_jsonl(path, where):
+            row = typed(record, _ClipRecord, f'{where}, line {number}', hint)
+            if row.texts is None and row.text is None:
+                raise DamagedFile(f"{where}, line {number}: lacks the entry 'text'; {hint}")
+            texts = [row.text] if row.texts is None else row.texts
+            yield Clip(row.video, texts, row.start, row.end)

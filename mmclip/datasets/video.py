@@ -1,9 +1,7 @@
 """Lists of videos with one or several actions each, in the formats of Kinetics and friends."""
 
-import csv
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,13 +9,9 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmclip.io.parsing import DamagedFile, is_digits, parsing, read_json
+from mmclip.io.records import DATA_HELP, existing_file, read_lines
 from mmclip.registry import DATASETS
-from mmclip.text.class_names import class_names, names_of_json
-
-_HELP = (
-    'docs/en/datasets.md says where each dataset comes from; `python '
-    'tools/make_mini_world.py --out data/mini_world` makes MiniWorld'
-)
+from mmclip.text.class_names import class_names, read_class_names
 
 
 def read_action_names(
@@ -26,43 +20,15 @@ def read_action_names(
     """Names of actions in the order of their numbers.
 
     Args:
-        classes: Names, a known vocabulary, or a file relative to ``root``: ``.csv`` with a head
-            ``id,name`` (the official label files), ``.txt`` with a name per line, or ``.json`` (a
-            list, or a dict with ``names``).
-        root: Folder.
+        classes, root: As of :func:`mmclip.text.class_names.read_class_names`: a list, a known
+            vocabulary or a file, such as the official ``.csv``.
         split_words: Whether 'ApplyEyeMakeup' (UCF101) becomes 'apply eye makeup'. The official code
             takes the names as they are; zero-shot accuracy differs.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: bad names; numbers that are not 0, 1, 2 ...
+        FileNotFoundError, ValueError: no such file; bad names.
     """
-    names = classes
-    if isinstance(classes, str) and classes.endswith(('.csv', '.txt', '.json')):
-        path = Path(root, classes)
-        if not path.is_file():
-            raise FileNotFoundError(f'classes: {path} does not exist; {_HELP}')
-        if path.suffix == '.json':
-            text = ''
-        else:
-            with parsing(f'classes: {path}'):
-                text = path.read_text(encoding='utf-8')
-        if path.suffix == '.csv':
-            with parsing(f'classes: {path}'):
-                rows = list(csv.DictReader(text.splitlines()))
-            if not rows or not {'id', 'name'} <= rows[0].keys():
-                raise ValueError(f"classes: {path} needs a head 'id,name' and rows below it")
-            if not all(row['id'] and row['name'] for row in rows):
-                raise ValueError(f'classes: a row of {path} lacks its id or name')
-            numbers = [row['id'].strip() for row in rows]
-            if numbers != [str(i) for i in range(len(rows))]:
-                raise ValueError(f'classes: the ids of {path} must be 0, 1, 2 ... in order')
-            names = [row['name'].strip() for row in rows]
-        elif path.suffix == '.txt':
-            names = [line.strip() for line in text.splitlines() if line.strip()]
-        else:
-            names = names_of_json(path, f'classes: {path}')
-    names = class_names(names)
+    names = read_class_names(classes, root)
     if split_words:
         names = class_names([_split(name) for name in names])
     return names
@@ -153,18 +119,14 @@ class VideoClassificationDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Rows with ``filename`` (or ``frame_dir`` and ``total_frames``), ``label``, ``split``."""
-        if not os.path.isfile(self.ann_file):
-            raise FileNotFoundError(f'ann_file: {self.ann_file} does not exist; {_HELP}')
+        path, where = existing_file(self.ann_file, 'ann_file'), f'ann_file: {self.ann_file}'
         splits = self._splits()
         names, rows = self._metainfo['classes'], []
-        with parsing(f'ann_file: {self.ann_file}'), open(self.ann_file, encoding='utf-8') as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                row = self._row(line.strip(), f'{self.ann_file} line {number}')
-                if splits is not None:
-                    row['split'] = splits[names[row['label']]]
-                rows.append(row)
+        for number, line in read_lines(path, where):
+            row = self._row(line, f'{where}, line {number}')
+            if splits is not None:
+                row['split'] = splits[names[row['label']]]
+            rows.append(row)
         if self.keep_splits is not None:
             rows = [row for row in rows if row.get('split') in self.keep_splits]
         if not rows:
@@ -175,7 +137,7 @@ class VideoClassificationDataset(BaseDataset):
             if missing:
                 raise FileNotFoundError(
                     f'ann_file: {len(missing)} of {len(rows)} videos of {self.ann_file} are '
-                    f'missing, e.g. {missing[0]}; {_HELP}'
+                    f'missing, e.g. {missing[0]}; {DATA_HELP}'
                 )
         return rows
 
@@ -184,9 +146,7 @@ class VideoClassificationDataset(BaseDataset):
             return None
         if self.multi_label:
             raise ValueError('splits_file: a video with several labels lies in no one split')
-        path = Path(self.data_root or '', self.splits_file)
-        if not path.is_file():
-            raise FileNotFoundError(f'splits_file: {path} does not exist; {_HELP}')
+        path = existing_file(os.path.join(self.data_root or '', self.splits_file), 'splits_file')
         where = f'splits_file: {path}'
         splits = read_json(path, where, kind=dict, keys=('splits',))['splits']
         with parsing(where):
@@ -205,7 +165,7 @@ class VideoClassificationDataset(BaseDataset):
             wanted = 'path frames label' if self.frames else 'path label'
             wanted += ' label ...' if self.multi_label else ''
             raise DamagedFile(
-                f"ann_file: {where}: expected '{wanted}' between {self.delimiter!r}, got {line!r}"
+                f"{where}: expected '{wanted}' between {self.delimiter!r}, got {line!r}"
             )
         row = dict(modality='RGB', start_index=int(self.frames))
         if self.frames:
@@ -216,7 +176,7 @@ class VideoClassificationDataset(BaseDataset):
         labels = [int(number) for number in numbers]
         count = len(self._metainfo['classes'])
         if labels and max(labels) >= count:
-            raise DamagedFile(f'ann_file: {where}: label {max(labels)}, there are {count} classes')
+            raise DamagedFile(f'{where}: label {max(labels)}, there are {count} classes')
         row['label'] = labels if self.multi_label else labels[0]
         return row
 

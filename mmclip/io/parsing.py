@@ -5,6 +5,7 @@ gives a ``RecursionError``, a zip a ``BadZipFile`` or a ``zlib.error``, a size i
 ``MemoryError``. So every parser of a data file runs within :func:`parsing`, which takes them all.
 """
 
+import codecs
 import json
 import math
 import os
@@ -12,6 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: 'UTF-32',
+    codecs.BOM_UTF32_BE: 'UTF-32',
+    codecs.BOM_UTF16_LE: 'UTF-16',
+    codecs.BOM_UTF16_BE: 'UTF-16',
+}
 
 
 class DamagedFile(ValueError):
@@ -66,6 +74,27 @@ def _reason(error: BaseException) -> str:
     return f'{type(error).__name__}: {error}'
 
 
+def decode_text(data: bytes) -> str:
+    """UTF-8 text without its byte order mark.
+
+    Raises:
+        ValueError: another encoding; it is named as far as it can be told.
+    """
+    for mark, name in _MARKS.items():
+        if data.startswith(mark):
+            raise ValueError(f'is {name} text; save it as UTF-8')
+    if b'\0' in data[:4]:
+        raise ValueError('is UTF-16 text, or no text at all; save it as UTF-8')
+    try:
+        return data.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError as error:
+        line = error.object.count(b'\n', 0, error.start) + 1
+        raise ValueError(
+            f'is no UTF-8 text but perhaps ISO-8859-1 (byte 0x{error.object[error.start]:02x} in '
+            f'line {line}); save it as UTF-8'
+        ) from error
+
+
 def parse_json(
     text: str | bytes,
     where: object,
@@ -92,6 +121,7 @@ def parse_json(
     """
     with parsing(where, hint):
         pairs_hook = _distinct if distinct else None
+        text = text if isinstance(text, str) else decode_text(text)
         content = json.loads(text, object_hook=object_hook, object_pairs_hook=pairs_hook)
         if not isinstance(content, kind):
             kinds = kind if isinstance(kind, tuple) else (kind,)

@@ -32,10 +32,10 @@ from mmclip.io.parsing import read_json
 from mmclip.io.shards import DamagedShard, read_samples
 from mmclip.io.strict_loading import load_weights
 from mmclip.registry import MODELS
+from mmclip.stores.sharded import META, differences
 from mmclip.text.captions import Caption, separate_phrases
-from mmclip.text.noun_phrases import Span
+from mmclip.text.phrases import Span
 
-META = 'meta.json'
 IMAGES = ('jpg', 'jpeg', 'png', 'webp')
 # Steps of a test pipeline that do not apply: the image is here, and the text is a caption.
 LEFT_OUT = ('LoadImage', 'LoadAnnotations', 'Grounding', 'Pack')
@@ -229,7 +229,7 @@ def label_shard(
     Args:
         shard: Path of a tar file.
         teacher: Who says where things are.
-        find: From :func:`mmclip.text.noun_phrases.phrase_finder`.
+        find: From :func:`mmclip.text.phrases.phrase_finder`.
         min_score: Scores must exceed it.
         batch: Pairs that the teacher sees at once.
         workers: Threads.
@@ -293,12 +293,9 @@ def write_meta(folder: Path, meta: dict) -> None:
     path = folder / META
     if path.is_file():
         known = read_json(path, kind=dict, hint='delete it and the labels beside it')
-        different = sorted(k for k in known.keys() | meta.keys() if known.get(k) != meta.get(k))
-        if different:
-            raise ValueError(
-                f'out: {folder} holds labels made otherwise: '
-                + ', '.join(f'{k} {known.get(k)!r} not {meta.get(k)!r}' for k in different)
-            )
+        found = differences(known, meta)
+        if text := ', '.join(f'{name} {a!r} not {b!r}' for name, a, b in found):
+            raise ValueError(f'out: {folder} holds labels made otherwise: {text}')
         return
     write_lines(path, [meta])
 

@@ -8,30 +8,25 @@ A folder of
     index.safetensors             which shard and row holds an image id, and a checksum of that;
                                   written when all shards are there
 
-A shard is written whole or not at all and depends on nothing but its own images, so any number of
-processes that share the folder make the same bytes. Reading is random access through a memory map.
+Reading is random access through a memory map; :mod:`mmclip.stores.sharded` says how it is made.
 """
 
-import json
 import os
-import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors.torch
 import torch
-from safetensors import safe_open
 
-from mmclip.io.atomic import atomic_file
-from mmclip.io.parsing import DamagedFile, parsing, read_json, whole_number
-from mmclip.stores.fingerprint import fingerprint
+from mmclip.io.parsing import parsing, whole_number
+from mmclip.stores import sharded
+from mmclip.stores.sharded import META, checksum, missing_shards, open_shard, shard_path
 
 FORMAT = 1
-META, INDEX = 'meta.json', 'index.safetensors'
+INDEX = 'index.safetensors'
 INDEX_TENSORS = ('image_ids', 'shards', 'rows', 'sizes')
 MOST_SHARDS = 1_000_000
 _MAKE = 'make it with tools/precompute_regions.py'
+_AGAIN = 'delete it and run tools/precompute_regions.py again'
 
 
 class Regions(NamedTuple):
@@ -48,31 +43,9 @@ class Regions(NamedTuple):
     embeddings: torch.Tensor
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, safe against other writers of the same file."""
-    try:
-        with atomic_file(path) as partial:
-            partial.write_bytes(data)
-    except FileNotFoundError:  # swept away by a process that found the store complete
-        if not path.is_file():
-            raise
-
-
-def shard_path(folder: Path, number: int, total: int) -> Path:
-    """File of a shard."""
-    return folder / f'shard-{number:05d}-of-{total:05d}.safetensors'
-
-
-def _crc(parts: Iterable[torch.Tensor]) -> int:
-    value = 0
-    for part in parts:
-        value = zlib.crc32(part.contiguous().view(-1).view(torch.uint8).numpy().tobytes(), value)
-    return value
-
-
 def _index_crc(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     # A tensor, not an entry of the metadata: the order of two entries is not fixed.
-    return torch.tensor([_crc(tensors[name] for name in INDEX_TENSORS)])
+    return torch.tensor([checksum(tensors[name] for name in INDEX_TENSORS)])
 
 
 def write_shard(path: Path, images: dict[int, Regions], mark: str) -> int:
@@ -92,12 +65,9 @@ def write_shard(path: Path, images: dict[int, Regions], mark: str) -> int:
         'boxes': torch.cat([r.boxes for r in rows]),
         'scores': torch.cat([r.scores for r in rows]),
         'embeddings': torch.cat([r.embeddings for r in rows]),
-        'crc': torch.tensor([_crc(r) for r in rows], dtype=torch.int64),
+        'crc': torch.tensor([checksum(r) for r in rows], dtype=torch.int64),
     }
-    # One entry: the order of several is not fixed, and equal shards must have equal bytes.
-    data = safetensors.torch.save(tensors, metadata={'fingerprint': mark})
-    write_atomic(path, data)
-    return len(data)
+    return sharded.save_shard(path, tensors, mark)
 
 
 def write_meta(folder: Path, meta: dict) -> dict:
@@ -107,28 +77,14 @@ def write_meta(folder: Path, meta: dict) -> dict:
         ValueError: the folder holds a store made otherwise; the differing fields are named.
     """
     meta = {'format': FORMAT, **meta}
-    meta['fingerprint'] = fingerprint(meta)
-    path = folder / META
-    if path.is_file():
-        known = read_meta(folder)
-        if known != meta:
-            raise ValueError(f'{folder} holds a store made otherwise: {_differences(known, meta)}')
+    meta['fingerprint'] = sharded.fingerprint(meta)
+    if not (folder / META).is_file():
+        sharded.write_meta(folder, meta)
         return meta
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (json.dumps(meta, indent=1, sort_keys=True) + '\n').encode())
+    found = sharded.differences(read_meta(folder), meta)
+    if text := '; '.join(f'{name} is {a!r}, not {b!r}' for name, a, b in found):
+        raise ValueError(f'{folder} holds a store made otherwise: {text}')
     return meta
-
-
-def _differences(known: dict, wanted: dict) -> str:
-    parts = []
-    for key in sorted((known.keys() | wanted.keys()) - {'fingerprint'}):
-        a, b = known.get(key), wanted.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            inner = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
-            parts += [f'{key}.{k} is {a.get(k)!r}, not {b.get(k)!r}' for k in inner]
-        elif a != b:
-            parts.append(f'{key} is {a!r}, not {b!r}')
-    return '; '.join(parts)
 
 
 def read_meta(folder: Path) -> dict:
@@ -138,47 +94,16 @@ def read_meta(folder: Path) -> dict:
         FileNotFoundError: no store there.
         ValueError: the file is damaged.
     """
-    path = folder / META
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no region store in {folder}; {_MAKE}')
-    where, again = f'{path} is damaged', f'{_MAKE} again'
-    keys = ('fingerprint', 'shards', 'embed_dim')
-    meta = read_json(path, where, kind=dict, keys=keys, hint=again)
-    if meta['fingerprint'] != fingerprint(meta):
-        raise ValueError(f'{path} was changed after the store was made; {_MAKE} again')
-    with parsing(where, again):
+    meta = sharded.read_meta(folder, name='region store', make=_MAKE)
+    with parsing(f'{folder / META} is damaged', f'{_MAKE} again'):
         whole_number(meta['embed_dim'], 'embed_dim', least=1)
         if not 1 <= whole_number(meta['shards'], 'shards') <= MOST_SHARDS:
             raise ValueError(f'shards is {meta["shards"]}; allowed are 1 to {MOST_SHARDS}')
     return meta
 
 
-def _open(path: Path, mark: str, size: int | None = None):
-    """Memory map of a shard.
-
-    Raises:
-        FileNotFoundError, ValueError: it is missing, damaged, or of another store.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f'{path}, a shard of the region store, is missing; {_MAKE} again')
-    if size is not None and path.stat().st_size != size:
-        raise DamagedFile(f'{path} is damaged: {path.stat().st_size} bytes, not {size}; {_again()}')
-    with parsing(f'{path} is damaged', _again()):
-        shard = safe_open(path, framework='pt')
-    found = (shard.metadata() or {}).get('fingerprint')
-    if found != mark:
-        raise DamagedFile(f'{path} is of another store (fingerprint {found}, not {mark})')
-    return shard
-
-
-def _again() -> str:
-    return 'delete it and run tools/precompute_regions.py again'
-
-
-def missing_shards(folder: Path, meta: dict) -> list[int]:
-    """Numbers of the shards that are not there yet."""
-    total = meta['shards']
-    return [i for i in range(total) if not shard_path(folder, i, total).is_file()]
+def _open(path: Path, mark: str, size: int | None = None) -> Any:
+    return open_shard(path, mark, f'{path} is damaged', _AGAIN, size=size)
 
 
 def write_index(folder: Path, meta: dict) -> bool:
@@ -193,7 +118,7 @@ def write_index(folder: Path, meta: dict) -> bool:
     ids, shards, rows, sizes = [], [], [], []
     for number in range(total):
         path = shard_path(folder, number, total)
-        with parsing(f'{path} is damaged', _again()):
+        with parsing(f'{path} is damaged', _AGAIN):
             found = _open(path, meta['fingerprint']).get_tensor('image_ids')
         ids.append(found)
         shards.append(torch.full_like(found, number))
@@ -204,8 +129,7 @@ def write_index(folder: Path, meta: dict) -> bool:
     tensors = {name: torch.cat(parts)[order] for name, parts in tensors.items()}
     tensors['sizes'] = torch.tensor(sizes, dtype=torch.int64)
     tensors['crc'] = _index_crc(tensors)
-    data = safetensors.torch.save(tensors, metadata={'fingerprint': meta['fingerprint']})
-    write_atomic(folder / INDEX, data)
+    sharded.save_shard(folder / INDEX, tensors, meta['fingerprint'])
     for leftover in folder.glob('.*.partial-*'):  # of killed processes
         leftover.unlink(missing_ok=True)
     return True
@@ -244,7 +168,7 @@ class RegionStore:
 
     def _read_index(self) -> dict[str, torch.Tensor]:
         path, shards = self.folder / INDEX, self.meta['shards']
-        with parsing(f'{path} is damaged', _again()):
+        with parsing(f'{path} is damaged', _AGAIN):
             file = _open(path, self.meta['fingerprint'])
             index = {name: file.get_tensor(name) for name in file.keys()}
             lengths = {len(index[name]) for name in INDEX_TENSORS[:3]}
@@ -298,7 +222,7 @@ class RegionStore:
             )
         number, row = int(self._index['shards'][place]), int(self._index['rows'][place])
         path = shard_path(self.folder, number, self.meta['shards'])
-        with parsing(f'{path} is damaged at image id {image_id}', _again()):
+        with parsing(f'{path} is damaged at image id {image_id}', _AGAIN):
             shard, ids, offsets, sums = self._shard(number)
             if row < 0 or ids[row] != int(image_id):
                 raise ValueError(f'it, or {INDEX}, names another image there')
@@ -312,7 +236,7 @@ class RegionStore:
         else:
             names = ('boxes', 'scores', 'embeddings')
             regions = Regions(*(shard.get_slice(name)[start:end] for name in names))
-        if self.check and _crc(regions) != crc:
+        if self.check and checksum(regions) != crc:
             raise ValueError('its check sum is wrong')
         return regions
 

@@ -8,34 +8,24 @@ A folder of
         embeddings (n, D), L2-normalized; frames (n,) int32, 0 of a video that cannot be read;
         crc (1,) of both
 
-A shard is written whole or not at all and depends on nothing but its own videos, so any number of
-processes that share the folder make the same one, and a run that was cut off goes on.
+:mod:`mmclip.stores.sharded` says how it is made.
 """
 
 import hashlib
-import json
 import os
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from safetensors import safe_open
 
-from mmclip.io.atomic import atomic_file
-from mmclip.io.parsing import DamagedFile, parsing, read_json, whole_number
-from mmclip.stores.fingerprint import fingerprint
+from mmclip.io.parsing import DamagedFile, parsing, whole_number
+from mmclip.stores import sharded
+from mmclip.stores.sharded import META, checksum, missing_shards, open_shard, shard_path
 
 FORMAT = 2
-META, NAMES = 'meta.json', 'names.txt'
+NAMES = 'names.txt'
 DTYPES = {'float32': torch.float32, 'float16': torch.float16}
 _MAKE = 'make it with tools/extract_video_features.py'
-
-
-def shard_path(folder: Path, number: int, total: int) -> Path:
-    """Of shard ``number`` of ``total``."""
-    return folder / f'shard-{number:05}-of-{total:05}.safetensors'
 
 
 def open_store(folder: Path, names: Sequence[str], meta: dict, *, per_shard: int) -> dict:
@@ -64,43 +54,29 @@ def open_store(folder: Path, names: Sequence[str], meta: dict, *, per_shard: int
         shards=-(-len(names) // per_shard),
         **meta,
     )
-    whole['fingerprint'] = fingerprint(whole)
-    folder.mkdir(parents=True, exist_ok=True)
+    whole['fingerprint'] = sharded.fingerprint(whole)
     if (folder / META).is_file():
         found = _read_meta(folder)
-        if found['fingerprint'] != whole['fingerprint']:
-            differ = sorted(k for k in whole.keys() | found.keys() if whole.get(k) != found.get(k))
-            differ.remove('fingerprint')
-            raise ValueError(
-                f'out: {folder} holds a store of other {", ".join(differ)}; give another folder'
-            )
+        if differ := ', '.join(name for name, *_ in sharded.differences(found, whole)):
+            raise ValueError(f'out: {folder} holds a store of other {differ}; give another folder')
         return found
-    for path, content in ((folder / NAMES, text), (folder / META, json.dumps(whole, indent=1))):
-        with atomic_file(path) as partial:
-            partial.write_bytes(content.encode())
+    folder.mkdir(parents=True, exist_ok=True)
+    sharded.write_atomic(folder / NAMES, text.encode())
+    sharded.write_meta(folder, whole)
     return whole
 
 
 def _read_meta(folder: Path) -> dict:
-    path = folder / META
-    if not path.is_file():
-        raise FileNotFoundError(f'store: there is no {path}; {_MAKE}')
-    where = f'store: {path} is damaged'
-    meta = read_json(path, where, kind=dict)
-    if meta.get('format') != FORMAT or meta.get('fingerprint') != fingerprint(meta):
-        raise ValueError(f'store: {folder / META} was changed, or is of another version')
-    with parsing(where):
+    keys = ('videos', 'per_shard', 'dtype', 'names')
+    meta = sharded.read_meta(folder, name='store of videos', make=_MAKE, keys=keys)
+    if meta.get('format') != FORMAT:
+        raise ValueError(f'store: {folder / META} is of another version; {_MAKE} again')
+    with parsing(f'store: {folder / META} is damaged'):
         videos, shard = (whole_number(meta[k], k, least=1) for k in ('videos', 'per_shard'))
         whole_number(meta['embed_dim'], 'embed_dim', least=1)
         if meta['shards'] != -(-videos // shard) or meta['dtype'] not in DTYPES:
             raise ValueError('shards, videos, per_shard and dtype do not fit each other')
     return meta
-
-
-def missing_shards(folder: Path, meta: dict) -> list[int]:
-    """Numbers of the shards that are not there."""
-    total = meta['shards']
-    return [n for n in range(total) if not shard_path(folder, n, total).is_file()]
 
 
 def write_shard(
@@ -111,14 +87,9 @@ def write_shard(
         embeddings=embeddings.to('cpu', DTYPES[meta['dtype']]).contiguous(),
         frames=frames.to('cpu', torch.int32),
     )
-    tensors['crc'] = torch.tensor([_crc(tensors['embeddings'], _crc(tensors['frames']))])
-    data = safetensors.torch.save(tensors, dict(fingerprint=meta['fingerprint']))
-    with atomic_file(shard_path(folder, number, meta['shards'])) as partial:
-        partial.write_bytes(data)
-
-
-def _crc(values: torch.Tensor, start: int = 0) -> int:
-    return zlib.crc32(values.contiguous().view(-1).view(torch.uint8).numpy(), start)
+    tensors['crc'] = torch.tensor([checksum([tensors['frames'], tensors['embeddings']])])
+    path = shard_path(folder, number, meta['shards'])
+    sharded.save_shard(path, tensors, meta['fingerprint'])
 
 
 def fill_store(
@@ -201,21 +172,19 @@ class FeatureStore:
         """Vectors and has-frames, block by block; the checksum is compared behind the last one."""
         where, hint = f'store: {path}', 'it is damaged: delete it and go on'
         size = min(self.meta['per_shard'], len(self) - number * self.meta['per_shard'])
+        shard = open_shard(path, self.meta['fingerprint'], where, hint)
         with parsing(where, hint):
-            shard = safe_open(path, 'pt')
-            if (shard.metadata() or {}).get('fingerprint') != self.meta['fingerprint']:
-                raise DamagedFile(f'store: {path} belongs to another store')
             vectors, frames = shard.get_slice('embeddings'), shard.get_tensor('frames')
             shape = vectors.get_shape()
             if shape != [size, self.meta['embed_dim']] or frames.shape != (size,):
                 raise ValueError(f'it holds vectors {shape} of {len(frames)} videos, not of {size}')
-            crc = _crc(frames)
+            crc = checksum([frames])
             # Shards of earlier versions have none.
             wanted = int(shard.get_tensor('crc')) if 'crc' in shard.keys() else None
         for first in range(0, size, rows):
             with parsing(where, hint):
                 part = vectors[first : first + rows]
-                crc = _crc(part, crc)
+                crc = checksum([part], crc)
             yield part.float(), frames[first : first + rows] > 0
         if wanted not in (None, crc):
             raise DamagedFile(f'{where}: its checksum is wrong; {hint}')

@@ -1,14 +1,15 @@
 """Lists of class names: checked lists of one's own, and well-known ones by name."""
 
 import difflib
-import json
 import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from mmclip.io.parsing import parsing, read_json, texts
+from mmclip.io.parsing import DamagedFile, parsing, read_json, texts
+from mmclip.io.records import existing_file, read_csv, read_lines
 
+ENDINGS = ('.json', '.txt', '.csv')
 WITH_REPEATS = ('imagenet', 'ade20k_official')
 _FOLDER = Path(__file__).resolve().parents[1] / 'assets' / 'vocabularies'
 
@@ -28,7 +29,7 @@ def _known(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
             f'classes: unknown vocabulary {name!r}; close names: {", ".join(near) or "none"}; '
             f'there are {", ".join(known_vocabularies())}, or give a list of names'
         )
-    content = json.loads(path.read_text(encoding='utf-8'))
+    content = read_json(path)
     return tuple(content['names']), frozenset(content['novel'])
 
 
@@ -63,21 +64,73 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def names_of_json(path: str | os.PathLike, where: object) -> tuple[str, ...]:
-    """Checked class names of a json file: a list, or an object with ``names``.
+def read_class_names(
+    classes: str | Sequence[str], root: str | os.PathLike = '', *, argument: str = 'classes'
+) -> tuple[str, ...]:
+    """Checked class names out of a file, of a known vocabulary, or given as a list.
 
     Args:
-        path: The file.
-        where: What to call it in an error.
+        classes: As of :func:`class_names`, or a file relative to ``root``, see
+            :func:`names_of_file`.
+        root: Folder.
+        argument: Whose value it is, for the message.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file; bad names.
+    """
+    if not isinstance(classes, str) or not classes.endswith(ENDINGS):
+        return class_names(classes)
+    return names_of_file(Path(root, classes), argument)
+
+
+def names_of_file(path: str | os.PathLike, argument: str = 'classes') -> tuple[str, ...]:
+    """Checked class names of a file.
+
+    Args:
+        path: ``.json``: a list, or an object with ``names``; ``.csv``: a head ``id,name`` and the
+            numbers 0, 1, 2 ... in order, as Kinetics' label files; any other: a name per line.
+        argument: Whose value it is, for the message.
 
     Raises:
         FileNotFoundError, ValueError: no such file; it holds no good list of names.
     """
-    content = read_json(path, where, keys=('names',))
+    path = existing_file(path, argument)
+    where = f'{argument}: {path}'
+    if path.suffix == '.json':
+        content = read_json(path, where, keys=('names',), distinct=True)
+        with parsing(where):
+            names = texts(content['names'] if isinstance(content, dict) else content, 'names')
+    elif path.suffix == '.csv':
+        names = _names_of_csv(path, where)
+    else:
+        names = _names_of_text(path, where)
     with parsing(where):
-        return class_names(
-            texts(content['names'] if isinstance(content, dict) else content, 'names')
+        return class_names(names)
+
+
+def _names_of_csv(path: Path, where: str) -> list[str]:
+    rows = read_csv(path, where, columns=('id', 'name'))
+    if not rows:
+        raise DamagedFile(f"{where}: there is no row below the head 'id,name'")
+    for index, (line, row) in enumerate(rows):
+        if not row['name'].strip():
+            raise DamagedFile(f'{where}, line {line}: its name is empty')
+        if row['id'].strip() != str(index):
+            raise DamagedFile(
+                f'{where}, line {line}: the id is {row["id"]!r}, not {index}; ids must be 0, 1, 2 '
+                '... in order'
+            )
+    return [row['name'].strip() for _, row in rows]
+
+
+def _names_of_text(path: Path, where: str) -> list[str]:
+    lines = [line for _, line in read_lines(path, where)]
+    if lines and lines[0].split(',')[0].split('\t')[0] == 'Idx':
+        raise DamagedFile(
+            f'{where} is a table (its first line is {lines[0][:60]!r}), not a name per line; the '
+            "words of LSeg's objectInfo150.txt are classes='ade20k_official'"
         )
+    return lines
 
 
 def names_at_build(classes: str | Sequence[str]) -> tuple[str, ...]:

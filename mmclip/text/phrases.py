@@ -1,4 +1,4 @@
-"""Nouns of captions, and prompts made of them.
+"""Nouns and noun phrases of captions: as words, or where they are.
 
 A part-of-speech tagger finds them where one is installed with its data::
 
@@ -10,13 +10,15 @@ Otherwise a list of words does: by default the words in all of the package's own
 (ImageNet, LVIS, Objects365, COCO, ADE20K, ...), or a list of one's own. Nothing is downloaded here.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
+from pathlib import Path
 
-import numpy as np
-
+from mmclip.io.records import read_lines
 from mmclip.text.class_names import class_names, known_vocabularies
 
 # The official list: verbs count, plural proper nouns do not.
@@ -31,6 +33,11 @@ _NO_NOUNS = frozenset(
     'the and for with other used from small large big long short high low old new top'.split()
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+Span = tuple[int, int]
+_QUOTE = re.compile(r"""``|''|\"""")  # NLTK writes each of them as `` or ''
+# One letter per tag: determiner, adjective, noun, anything else.
+_LETTERS = (('DT', 'd'), ('JJ', 'a'), ('NN', 'n'))
+_GRAMMAR = re.compile(r'd?a*n+')
 
 
 def nouns(
@@ -188,28 +195,108 @@ def noun_finder(
     return partial(listed_words, words=words, max_words=max_words)
 
 
-def prompt_texts(
-    caption: str,
-    candidates: Sequence[str],
-    count: int,
-    templates: Sequence[str],
-    rng: np.random.RandomState | None = None,
-) -> list[str]:
-    """The caption, then ``count`` sentences about words of it.
+def lowered(text: str) -> str:
+    """Lower case letter by letter, so that places stay: a few small letters are two characters."""
+    return ''.join(small if len(small := letter.lower()) == 1 else letter for letter in text)
 
-    min(count, candidates) words are drawn without replacement, each goes into a random template,
-    and what is missing is the caption again.
+
+def grammar_spans(caption: str, words: Sequence[str], tags: Sequence[str]) -> list[Span]:
+    """Phrases of the form determiner? adjective* noun+.
+
+    Source: official ``predictor_glip.py``, which looks each phrase up in the caption again and so
+    takes it for every place where its letters are; here a phrase is where its words are.
 
     Args:
-        caption: Text 0.
-        candidates: Nouns of the caption.
-        count: K.
-        templates: With ``{}`` for the word.
-        rng: NumPy's global generator by default.
+        caption: The text that was tagged.
+        words, tags: Its tokens with Penn Treebank tags. Tokens that are not in the caption are
+            passed over.
     """
-    rng = np.random if rng is None else rng
-    chosen = []
-    if len(candidates) and count:
-        chosen = rng.choice(candidates, min(count, len(candidates)), replace=False).tolist()
-    sentences = [rng.choice(templates).replace('{}', word) for word in chosen]
-    return [caption, *sentences, *[caption] * (count - len(sentences))]
+    places, kinds, start = [], '', 0
+    lower = lowered(caption)
+    for word, name in zip(words, tags, strict=True):
+        literal = _QUOTE if _QUOTE.fullmatch(word) else re.compile(re.escape(lowered(word)))
+        found = literal.search(lower, start)
+        if found is None:
+            kinds, places = kinds + '.', [*places, (start, start)]
+            continue
+        start = found.end()
+        places.append(found.span())
+        kinds += next((kind for prefix, kind in _LETTERS if name.startswith(prefix)), '.')
+    return [(places[m.start()][0], places[m.end() - 1][1]) for m in _GRAMMAR.finditer(kinds)]
+
+
+def listed_spans(caption: str, words: frozenset[str]) -> list[Span]:
+    """Runs of listed words with nothing but spaces between them.
+
+    Args:
+        caption: Any text.
+        words: Lower case.
+    """
+    spans: list[Span] = []
+    for match in _WORD.finditer(caption):
+        if match[0].lower() not in words:
+            continue
+        start, end = match.span()
+        if spans and not caption[spans[-1][1] : start].strip():
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def _words_of(names: Sequence[str]) -> frozenset[str]:
+    return frozenset(word.lower() for name in names for word in _WORD.findall(name))
+
+
+@dataclass(frozen=True)
+class PhraseFinder:
+    """From a caption to the ranges of characters of its noun phrases.
+
+    Args:
+        name: Tells this finder from others.
+        words: A list of words, lower case; None for NLTK.
+    """
+
+    name: str
+    words: frozenset[str] | None
+
+    def __call__(self, caption: str) -> list[Span]:
+        if self.words is None:
+            return grammar_spans(caption, *tag(lowered(caption)))
+        return listed_spans(caption, self.words)
+
+
+def phrase_finder(source: str | Sequence[str] = 'auto') -> PhraseFinder:
+    """Who finds the noun phrases.
+
+    Args:
+        source: ``'nltk'``; ``'word_list'``, the words of all vocabularies of the package; the name
+            of one of them (``'mini_world'``); a text file with a word or name per line; such a
+            list; or ``'auto'``: NLTK if it is here, else the word list.
+
+    Raises:
+        ValueError: unknown source, an empty list.
+        FileNotFoundError: NLTK or its data are missing; the message names the command.
+    """
+    if isinstance(source, str) and source == 'auto':
+        source = 'nltk' if has_tagger() else 'word_list'
+    if isinstance(source, str) and source == 'nltk':
+        tag('')  # what is missing is said now
+        return PhraseFinder('nltk', None)
+    if not isinstance(source, str):
+        words = _words_of(source)
+    elif source == 'word_list':
+        words = word_list()
+    elif Path(source).is_file():
+        words = _words_of([line for _, line in read_lines(source, f'source: {source}')])
+    elif source in known_vocabularies():
+        words = _words_of(class_names(source))
+    else:
+        raise ValueError(
+            f"source: {source!r}; allowed are 'auto', 'nltk' ({DATA_STEP}), 'word_list', a text "
+            f'file, or one of {", ".join(known_vocabularies())}'
+        )
+    if not words:
+        raise ValueError(f'source: {source!r} holds no word')
+    digest = hashlib.sha256('\n'.join(sorted(words)).encode()).hexdigest()[:16]
+    return PhraseFinder(f'{len(words)} words {digest}', words)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from mmclip.io.parsing import parsing, read_json, texts
 
 _OPENAI = json.loads((Path(__file__).parents[1] / 'assets' / 'prompts.json').read_text())
@@ -239,3 +241,30 @@ def get_prompts(prompts: str | Sequence[str]) -> PromptSet | ClassPrompts:
     if bad or not templates:
         raise ValueError(f'prompts: every template needs {{}} for the name, got {bad or "none"}')
     return PromptSet(templates)
+
+
+def prompt_texts(
+    caption: str,
+    candidates: Sequence[str],
+    count: int,
+    templates: Sequence[str],
+    rng: np.random.RandomState | None = None,
+) -> list[str]:
+    """The caption, then ``count`` sentences about words of it.
+
+    min(count, candidates) words are drawn without replacement, each goes into a random template,
+    and what is missing is the caption again.
+
+    Args:
+        caption: Text 0.
+        candidates: Nouns of the caption.
+        count: K.
+        templates: With ``{}`` for the word.
+        rng: NumPy's global generator by default.
+    """
+    rng = np.random if rng is None else rng
+    chosen = []
+    if len(candidates) and count:
+        chosen = rng.choice(candidates, min(count, len(candidates)), replace=False).tolist()
+    sentences = [rng.choice(templates).replace('{}', word) for word in chosen]
+    return [caption, *sentences, *[caption] * (count - len(sentences))]

@@ -23,8 +23,8 @@ from mmclip.models.group_vit.segmentor import GroupViTSegmentor
 from mmclip.models.group_vit.zero_shot import group_maps
 from mmclip.registry import MODELS, PARAM_SCHEDULERS
 from mmclip.text.class_names import class_names
-from mmclip.text.phrases import noun_phrases, nouns, prompt_texts
-from mmclip.text.prompts import get_prompts
+from mmclip.text.phrases import noun_phrases, nouns
+from mmclip.text.prompts import get_prompts, prompt_texts
 from parity.case import Case, Comparison, Measure, compare_keys
 
 LAYER = 'img_encoder.layers.0.'

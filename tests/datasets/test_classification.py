@@ -14,11 +14,11 @@ from mmclip.datasets.classification import (
     CIFAR,
     ClassificationList,
     ImageFolder,
-    read_class_names,
 )
 from mmclip.datasets.mini_world.make import make
 from mmclip.datasets.video import read_action_names
 from mmclip.registry import DATASETS
+from mmclip.text.class_names import read_class_names
 
 PIPELINE = [
     dict(type='mmclip.LoadPILImage'),

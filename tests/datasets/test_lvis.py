@@ -11,6 +11,7 @@ from mmengine import Config
 from mmengine.registry import DATASETS, METRICS, TRANSFORMS
 
 from mmclip import config_path
+from mmclip.datasets.annotation_file import read_annotation_file
 from mmclip.datasets.lvis import OpenVocabLVISDataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -400,3 +401,31 @@ def test_hands_over_its_class_names_without_keeping_them_per_image(folder):
     assert info['text'] == dataset.metainfo['classes'] == ('cat', 'dog_(hot)', 'fork')
     assert info['caption_prompt'] == prompts
     assert 'text' not in dataset.data_list[0]
+
+
+@pytest.mark.parametrize('masks', ['none', 'arrays'])
+def test_both_readers_give_the_same(folder, masks):
+    data = content()
+    runs = dict(size=[30, 40], counts=[0, 1200])
+    data['annotations'][0] |= dict(bbox=[1, 2.5, 3, 4], iscrowd=1, segmentation=runs, more='x')
+    data['annotations'][1]['segmentation'] = None
+    data['images'][0]['neg_category_ids'] = [8]  # the evaluation asks for it
+    (folder / 'typed.json').write_text(json.dumps(data))
+    data['info'] = float('nan')  # only json of Python reads it
+    (folder / 'plain.json').write_text(json.dumps(data))
+    typed, plain = (
+        read_annotation_file(folder / f'{name}.json', masks=masks) for name in ('typed', 'plain')
+    )
+    assert typed['categories'] == plain['categories'] and plain['info'] != plain['info']
+    assert typed['images'] == plain['images'] and plain['images'][0]['neg_category_ids'] == [8]
+    for row, other in zip(typed['annotations'], plain['annotations'], strict=True):
+        shapes, others = row.pop('segmentation', None), other.pop('segmentation', None)
+        assert 'more' not in row
+        assert row == {key: other[key] for key in row}
+        assert [type(x) for x in row.get('bbox', ())] == [type(x) for x in other.get('bbox', ())]
+        if not isinstance(shapes, list):
+            assert shapes == others
+            continue
+        for polygon, ours in zip(shapes, others, strict=True):
+            assert polygon.dtype == ours.dtype == np.float64
+            assert polygon.tolist() == ours.tolist()

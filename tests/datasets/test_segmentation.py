@@ -11,13 +11,14 @@ from PIL import Image
 
 from mmclip.datasets.fold_benchmarks import fold_classes
 from mmclip.datasets.fold_segmentation import FoldSegDataset
-from mmclip.datasets.segmentation import OpenVocabSegDataset, label_list
+from mmclip.datasets.segmentation import OpenVocabSegDataset
 from mmclip.datasets.transforms.segmentation import (
     LoadSegMap,
     RandomLongSideCrop,
     ShortSideCenterCrop,
     SquareResize,
 )
+from mmclip.text.class_names import read_class_names
 
 LOAD = [dict(type='mmcv.LoadImageFromFile'), dict(type='mmclip.LoadSegMap')]
 
@@ -85,9 +86,9 @@ def test_label_files(tmp_path):
     labels.write_text('cat\n\n  red car \n')
     assert dataset(root, classes=str(labels)).metainfo['classes'] == ('cat', 'red car')
     labels.write_text('\ufeffcat\n')  # as some editors begin a file
-    assert label_list(str(labels)) == ('cat',)
+    assert read_class_names(str(labels)) == ('cat',)
     labels.write_text('cat\ndog\ncat\n')
-    with pytest.raises(ValueError, match=r"more than once: 'cat'.*labels.txt"):
+    with pytest.raises(ValueError, match=r"labels.txt: .*more than once: 'cat'"):
         dataset(root, classes=str(labels))
     with pytest.raises(FileNotFoundError, match='none.txt'):
         dataset(root, classes=str(tmp_path / 'none.txt'))
@@ -99,7 +100,7 @@ def test_the_official_table_of_ade20k_is_no_list_of_words(tmp_path):
     table = tmp_path / 'ade20k_objectInfo150.txt'
     table.write_text('Idx,Ratio,Train,Val,Stuff,Name\n1,0.1576,11664,1172,1,wall\n')
     with pytest.raises(ValueError, match="is a table.*classes='ade20k_official'"):
-        label_list(str(table))
+        read_class_names(str(table))
 
 
 def test_an_ignored_value_that_is_a_class(tmp_path):

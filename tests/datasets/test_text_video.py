@@ -394,3 +394,23 @@ def test_a_part_beyond_the_end_is_broken(root):
     (root / 'late.jsonl').write_text(json.dumps(dict(video='video0', text='a', start=50, end=60)))
     with pytest.raises(ValueError, match='from second 50 to 60'):
         build('VideoCaptions', root, ann_file='late.jsonl')[0]
+
+
+def test_a_record_of_another_type_is_named(root):
+    (root / 'list.csv').write_text('video_id\nvideo0\n')
+    for name, kind, content, message in (
+        ('VideoCaptions', 'jsonl', {'video': 5, 'text': 'a'}, 'line 1: video: expected a text'),
+        ('VideoCaptions', 'json', {'video0': ['a', 5]}, r"'video0': \[1\]: expected a text"),
+        ('ActivityNetCaptions', 'json', {'v_v2': {'duration': 9}}, "'v_v2': lacks .*'sentences'"),
+        ('DiDeMo', 'json', [{'video': 'v2'}], r"\[0\]: lacks the entry 'description'"),
+        ('HowTo100M', 'json', {'v2': {'start': [0], 'end': [], 'text': []}}, "'v2': zip"),
+        ('HowTo100M', 'json', {'v2': {'start': 0}}, "'v2': start: expected a list"),
+        ('MSRVTT', 'json', {'videos': [], 'sentences': [{'video_id': 'v2'}]}, "'caption'"),
+    ):
+        (root / f'odd.{kind}').write_text(json.dumps(content))
+        more = dict(video_list='list.csv') if name == 'MSRVTT' else {}
+        with pytest.raises(ValueError, match=rf'^ann_file: .*odd\.{kind}.*{message}'):
+            build(name, root, ann_file=f'odd.{kind}', **more)
+    (root / 'odd.json').write_text('{"video0": "a", "video0": "b"}')
+    with pytest.raises(ValueError, match="the key 'video0' comes more than once"):
+        build('VideoCaptions', root, ann_file='odd.json')

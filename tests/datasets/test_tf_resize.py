@@ -2,19 +2,13 @@
 
 import numpy as np
 
-from mmclip.datasets.transforms.tf_resize import TFResize, tf_resize, tf_resize_crop
+from mmclip.datasets.transforms.tf_resize import TFResize, tf_resize
 
 
 def test_reads_from_the_corner_not_from_the_center():
     row = np.arange(4, dtype=np.float32).reshape(1, 4, 1)
     assert tf_resize(row, (1, 2)).ravel().tolist() == [0.0, 2.0]
     assert tf_resize(row, (1, 8)).ravel().tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3]
-
-
-def test_crop_ends_where_the_image_ends():
-    image = np.random.default_rng(0).random((10, 20, 3)).astype(np.float32)
-    cut = tf_resize_crop(image, (10, 20), (4, 15), (8, 8))
-    np.testing.assert_array_equal(cut, image[4:10, 15:20])
 
 
 def test_transform_fits_the_size_and_notes_what_it_did():

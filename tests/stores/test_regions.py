@@ -9,7 +9,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load, load_file, save_file
 
-from mmclip.stores.fingerprint import fingerprint
 from mmclip.stores.regions import (
     Regions,
     RegionStore,
@@ -18,6 +17,7 @@ from mmclip.stores.regions import (
     write_meta,
     write_shard,
 )
+from mmclip.stores.sharded import fingerprint
 
 DIM = 8
 META = dict(

@@ -13,9 +13,9 @@ from mmclip.text.phrases import (
     noun_finder,
     noun_phrases,
     nouns,
-    prompt_texts,
     word_list,
 )
+from mmclip.text.prompts import prompt_texts
 
 WORDS = 'the big dog of Mount Fuji saw a small red boat'.split()
 TAGS = 'DT JJ NN IN NNP NNP VBD DT JJ JJ NN'.split()

@@ -16,7 +16,7 @@ from mmclip.models.clip4clip.search import (
     index_search,
     load_index,
 )
-from mmclip.stores.fingerprint import fingerprint
+from mmclip.stores.sharded import fingerprint
 from mmclip.stores.video_features import (
     FeatureStore,
     fill_store,

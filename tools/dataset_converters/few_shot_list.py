@@ -15,6 +15,7 @@ import numpy as np
 from mmclip import user_errors
 from mmclip.io.atomic import atomic_file
 from mmclip.io.parsing import is_digits
+from mmclip.io.records import read_lines
 
 
 def draw(lines: list[str], shots: int, seed: int) -> list[str]:
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     suffix = f'_{options.shots}_shot_seed{options.seed}'
     out = options.out or options.list.with_name(f'{options.list.stem}{suffix}.txt')
-    lines = [line.strip() for line in options.list.read_text().splitlines() if line.strip()]
+    lines = [line for _, line in read_lines(options.list)]
     chosen = draw(lines, options.shots, options.seed)
     with atomic_file(out) as partial:
         partial.write_text('\n'.join(chosen) + '\n')

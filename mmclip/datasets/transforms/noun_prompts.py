@@ -7,8 +7,8 @@ from mmcv.transforms import BaseTransform
 
 from mmclip.clip.tokenizer import SimpleTokenizer
 from mmclip.registry import TRANSFORMS
-from mmclip.text.phrases import noun_finder, prompt_texts
-from mmclip.text.prompts import get_prompts
+from mmclip.text.phrases import noun_finder
+from mmclip.text.prompts import get_prompts, prompt_texts
 
 
 @TRANSFORMS.register_module()

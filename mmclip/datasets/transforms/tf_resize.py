@@ -35,21 +35,6 @@ def tf_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return upper + (lower - upper) * y
 
 
-def tf_resize_crop(
-    image: np.ndarray, scaled: tuple[int, int], offset: tuple[int, int], size: tuple[int, int]
-) -> np.ndarray:
-    """Resize to ``scaled`` and cut a window; smaller than ``size`` where the image ends.
-
-    Args:
-        image: (H, W, C).
-        scaled: Height and width after resizing.
-        offset: First row and column of the window.
-        size: Height and width of the window.
-    """
-    top, left = offset
-    return tf_resize(image, scaled)[top : top + size[0], left : left + size[1]]
-
-
 @TRANSFORMS.register_module()
 class TFResize(BaseTransform):
     """Resize an image to fit a size, aspect kept, as the official ViLD does in testing.

@@ -26,6 +26,7 @@ import torch
 
 from mmclip.clip.layouts import to_open_clip
 from mmclip.io.checkpoint import read_checkpoint, read_state_dict
+from mmclip.io.rename import as_float, rename
 
 State = dict[str, torch.Tensor]
 _HEAD = 'video.post_prompt.'
@@ -90,13 +91,13 @@ def _clip_name(name: str) -> str:
 
 
 def _head_name(name: str) -> str:
-    for pattern, replacement in _FUSION_RULES:
-        new, hits = re.subn(f'^{pattern}$', replacement, name)
-        if hits:
-            return _HEAD + new
-    raise ValueError(
-        f'state: {name!r} is no weight of an ActionCLIP head (Transf, LSTM, Conv_1D, Transf_cls)'
-    )
+    new = rename(name, _FUSION_RULES)
+    if new is None:
+        raise ValueError(
+            f'state: {name!r} is no weight of an ActionCLIP head (Transf, LSTM, Conv_1D, '
+            'Transf_cls)'
+        )
+    return _HEAD + new
 
 
 def convert(state: State) -> State:
@@ -119,7 +120,7 @@ def convert(state: State) -> State:
             if reads_positions:
                 out[f'{_HEAD}position_embedding.weight'] = value.float()
         else:
-            out[_head_name(name)] = value.float() if value.is_floating_point() else value
+            out[_head_name(name)] = as_float(value)
     if not out:
         raise ValueError(
             'state: only the position table of a head that does not read it (Conv_1D, LSTM ...)'

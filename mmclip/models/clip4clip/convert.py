@@ -26,6 +26,7 @@ import re
 import torch
 
 from mmclip.clip.layouts import to_open_clip
+from mmclip.io.rename import as_float, rename
 
 State = dict[str, torch.Tensor]
 _TABLE = 'frame_position_embeddings.weight'
@@ -49,11 +50,10 @@ _CLIP = re.compile(
 
 
 def _head_name(name: str) -> str:
-    for pattern, replacement in _RULES:
-        new, hits = re.subn(f'^{pattern}$', replacement, name)
-        if hits:
-            return f'sim_head.{new}'
-    raise ValueError(f"state: {name!r} is no weight of CLIP4Clip or of MMAction2's port of it")
+    new = rename(name, _RULES)
+    if new is None:
+        raise ValueError(f"state: {name!r} is no weight of CLIP4Clip or of MMAction2's port of it")
+    return f'sim_head.{new}'
 
 
 def convert(state: State) -> State:
@@ -78,7 +78,7 @@ def convert(state: State) -> State:
     reads_positions = any(name.startswith('transformerClip.') for name in head)
     for name, value in head.items():
         if name != _TABLE or reads_positions:
-            out[_head_name(name)] = value.float() if value.is_floating_point() else value
+            out[_head_name(name)] = as_float(value)
     if not out:
         raise ValueError('state: there is nothing in it that a CLIP4Clip reads')
     return out

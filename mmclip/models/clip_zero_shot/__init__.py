@@ -14,8 +14,8 @@ The flow:
     training: both towers on images and their captions, symmetric InfoNCE over all processes
 
 Files: ``classifier.py`` (:class:`CLIPZeroShotClassifier`), ``linear_classifier.py``
-(:class:`LinearClassifier` and a probe fitted at once by L-BFGS), ``contrastive.py``
-(:class:`CLIPContrastive`), ``convert.py`` (OpenAI's, open_clip's and Hugging Face's checkpoints).
+(:class:`LinearClassifier`), ``contrastive.py`` (:class:`CLIPContrastive`), ``convert.py``
+(OpenAI's, open_clip's and Hugging Face's checkpoints).
 Shared with the other methods, in ``mmclip/clip``: ``loading.py`` and ``layouts.py`` (weights),
 ``config.py`` (sizes read off weights), ``backbones.py`` and ``dense_features.py``
 (:class:`OpenCLIPBackbone`: intermediate and dense features), ``causal_text.py`` and

@@ -14,7 +14,7 @@ The flow:
     long vocabularies: as many captions as needed; the image and the words are encoded once
 
 Text side, in ``mmclip/text``: ``captions.py`` (captions of class names), ``class_chunks.py`` (long
-vocabularies), ``offset_tokenizers.py``, ``positive_map.py``, ``noun_phrases.py``; here
+vocabularies), ``offset_tokenizers.py``, ``positive_map.py``, ``phrases.py``; here
 ``text_encoder.py`` (:class:`BertTokenEncoder`, :class:`CLIPTokenEncoder`). Self-training:
 ``mmclip/offline/pseudo_label.py``.
 Model side: ``fusion.py`` and ``bi_attention.py`` (attention between image and words), ``film.py``

@@ -19,6 +19,7 @@ import re
 import torch
 from mmdet.models.backbones.swin import swin_converter
 
+from mmclip.io.rename import rename
 from mmclip.models.glip.text_encoder import bert_state
 
 State = dict[str, torch.Tensor]
@@ -86,17 +87,10 @@ _MMDET = (
 )
 
 
-def _first(rules: tuple, name: str) -> str | None:
-    for pattern, new in rules:
-        if found := re.match(pattern, name):
-            return found.expand(new) + name[found.end() :]
-    return None
-
-
 def _official(name: str) -> str:
     """An official name from a name in a file of either project."""
     name = name.removeprefix('module.')
-    name = _first(_MMDET, name) or name
+    name = rename(name, _MMDET, prefix=True) or name
     if name.startswith('rpn.head.dyhead_tower.'):
         name = name.replace('.dyconvs.', '.DyConv.').replace('.attnconv.', '.AttnConv.')
     return name
@@ -104,7 +98,7 @@ def _official(name: str) -> str:
 
 def _tower(index: int, name: str, fused: bool) -> str | None:
     """Our name of a weight in module ``index`` of the tower."""
-    new = _first(_FUSION + _TEXT + _DYCONV, name)
+    new = rename(name, _FUSION + _TEXT + _DYCONV, prefix=True)
     if new is None:
         return None
     for norm in ('coarser', 'same', 'finer'):
@@ -118,7 +112,7 @@ def _new_name(name: str, fused: bool) -> str | None:
     if found := _FPN.match(name):
         convs = 'lateral_convs' if found[1] == 'inner' else 'fpn_convs'
         return f'neck.{convs}.{int(found[2]) - 2}.conv.{found[3]}'
-    return _first(_HEAD, name)
+    return rename(name, _HEAD, prefix=True)
 
 
 def convert(state_dict: State) -> State:

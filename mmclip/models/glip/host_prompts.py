@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mmdet.structures import DetDataSample
 
 from mmclip.text.captions import separate_phrases
-from mmclip.text.noun_phrases import phrase_finder
+from mmclip.text.phrases import phrase_finder
 
 SEPARATOR = '. '
 

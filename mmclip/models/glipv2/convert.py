@@ -12,6 +12,7 @@ import re
 
 import torch
 
+from mmclip.io.rename import rename
 from mmclip.models.glip import convert as glip
 
 State = dict[str, torch.Tensor]
@@ -38,14 +39,14 @@ _RULES = (
 _SWIN_BLOCK = re.compile(r'backbone\.body\.layers\.(\d+\.blocks\.\d+)\.')
 # Of words in the last stage of Swin (SWINT.VERSION: vl).
 _SWIN_TEXT = (
-    ('attn.qkv_text.', 'attn.w_msa.qkv_text.'),
-    ('attn.proj_text.', 'attn.w_msa.proj_text.'),
-    ('attn.i2t_relative_position_bias', 'attn.w_msa.image_text_bias'),
-    ('attn.t2t_relative_position_bias', 'attn.w_msa.text_text_bias'),
-    ('mlp_text.fc1.', 'ffn_text.layers.0.0.'),
-    ('mlp_text.fc2.', 'ffn_text.layers.1.'),
-    ('norm1_text.', 'norm1_text.'),
-    ('norm2_text.', 'norm2_text.'),
+    (r'attn\.qkv_text\.', 'attn.w_msa.qkv_text.'),
+    (r'attn\.proj_text\.', 'attn.w_msa.proj_text.'),
+    (r'attn\.i2t_relative_position_bias', 'attn.w_msa.image_text_bias'),
+    (r'attn\.t2t_relative_position_bias', 'attn.w_msa.text_text_bias'),
+    (r'mlp_text\.fc1\.', 'ffn_text.layers.0.0.'),
+    (r'mlp_text\.fc2\.', 'ffn_text.layers.1.'),
+    (r'norm1_text\.', 'norm1_text.'),
+    (r'norm2_text\.', 'norm2_text.'),
 )
 _MASK_CONV = re.compile(r'roi_heads\.mask\.feature_extractor\.mask_fcn(\d+)\.')
 _DOUBLE_BIAS = 'rpn.head.mlm_head.bias'  # the same tensor as decoder.bias; either may be stored
@@ -56,15 +57,9 @@ def _new_name(name: str) -> str | None:
     if match := _MASK_CONV.match(name):
         return f'bbox_head.mask_head.convs.{int(match[1]) - 1}.conv.{name[match.end() :]}'
     if match := _SWIN_BLOCK.match(name):
-        end = name[match.end() :]
-        for old, new in _SWIN_TEXT:
-            if end.startswith(old):
-                return f'backbone.stages.{match[1]}.{new}{end.removeprefix(old)}'
-        return None
-    for pattern, new in _RULES:
-        if found := re.match(pattern, name):
-            return found.expand(new) + name[found.end() :]
-    return None
+        new = rename(name[match.end() :], _SWIN_TEXT, prefix=True)
+        return None if new is None else f'backbone.stages.{match[1]}.{new}'
+    return rename(name, _RULES, prefix=True)
 
 
 def convert_parts(state: State) -> tuple[State, State]:

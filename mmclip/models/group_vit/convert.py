@@ -17,12 +17,12 @@ names are brought to the official ones first.
 """
 
 import re
-from collections.abc import Callable
 
 import torch
 
+from mmclip.io.rename import Rule, as_float, rename
+
 State = dict[str, torch.Tensor]
-Rule = tuple[str, str | Callable[[re.Match], str]]
 
 _GROUPING = {'mlp_inter': 'mixer', 'pre_assign_attn': 'cross', 'mlp_channels': 'mlp'}
 _PROJECTOR = {'linear_hidden.0': 'fc1', 'linear_hidden.1': 'bn', 'linear_out': 'fc2'}
@@ -115,13 +115,13 @@ def _text_block(name: str) -> str:
 
 
 def _rename(name: str, rules: tuple[Rule, ...]) -> str:
-    for pattern, new in rules:
-        if match := re.fullmatch(pattern, name):
-            return new(match) if callable(new) else match.expand(new)
-    raise ValueError(
-        f'state: {name!r} is no weight of a GroupViT checkpoint (official: img_encoder.*, '
-        'text_encoder.*, ...; transformers: vision_model.*, text_model.*, ...)'
-    )
+    new = rename(name, rules)
+    if new is None:
+        raise ValueError(
+            f'state: {name!r} is no weight of a GroupViT checkpoint (official: img_encoder.*, '
+            'text_encoder.*, ...; transformers: vision_model.*, text_model.*, ...)'
+        )
+    return new
 
 
 def new_name(name: str) -> str:
@@ -178,5 +178,5 @@ def convert(state: State) -> State:
     for name, value in state.items():
         if '_projector.linear_' in name and value.ndim == 3:  # convolutions over one position
             value = value.squeeze(2)
-        out[new_name(name)] = value.float() if value.is_floating_point() else value
+        out[new_name(name)] = as_float(value)
     return out

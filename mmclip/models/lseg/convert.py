@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from mmclip.clip.config import clip_config_of
 from mmclip.clip.layouts import to_open_clip
 from mmclip.clip.loading import build_clip, clip_tokenizer
+from mmclip.io.rename import as_float, rename
 from mmclip.text.class_names import class_names
 
 State = dict[str, torch.Tensor]
@@ -36,12 +37,12 @@ def _level(match: re.Match, rest: str) -> str:
 
 
 _RULES = (
-    (r'pretrained\.model\.(?:norm|head|head_dist)\..*', None),
-    (r'pretrained\.model\.(.*)', lambda m: f'backbone.vit.{m[1]}'),
-    (r'pretrained\.layer1\.0\.(.*)', lambda m: f'backbone.conv1.{m[1]}'),
-    (r'pretrained\.layer1\.1\.(.*)', lambda m: f'backbone.bn1.{m[1]}'),
-    (r'pretrained\.layer1\.4\.(.*)', lambda m: f'backbone.layer1.{m[1]}'),
-    (r'pretrained\.layer([234])\.(.*)', lambda m: f'backbone.layer{m[1]}.{m[2]}'),
+    (r'pretrained\.model\.(?:norm|head|head_dist)\..*', ''),  # never used
+    (r'pretrained\.model\.(.*)', r'backbone.vit.\1'),
+    (r'pretrained\.layer1\.0\.(.*)', r'backbone.conv1.\1'),
+    (r'pretrained\.layer1\.1\.(.*)', r'backbone.bn1.\1'),
+    (r'pretrained\.layer1\.4\.(.*)', r'backbone.layer1.\1'),
+    (r'pretrained\.layer([234])\.(.*)', r'backbone.layer\1.\2'),
     (
         r'pretrained\.act_postprocess(\d)\.0\.project\.0\.(.*)',
         lambda m: f'decode_head.reassemble.readouts.{_level(m, "project")}.{m[2]}',
@@ -55,16 +56,16 @@ _RULES = (
         lambda m: f'decode_head.reassemble.resizes.{_level(m, m[2])}',
     ),
     (r'scratch\.layer(\d)_rn\.(.*)', lambda m: f'decode_head.decoder.convs.{_level(m, m[2])}'),
-    (r'scratch\.refinenet4\.resConfUnit1\..*', None),  # never used
+    (r'scratch\.refinenet4\.resConfUnit1\..*', ''),  # never used
     (
         r'scratch\.refinenet(\d)\.resConfUnit(\d)\.(.*)',
         lambda m: _FUSION + _level(m, f'unit{m[2]}.{m[3]}'),
     ),
     (r'scratch\.refinenet(\d)\.out_conv\.(.*)', lambda m: _FUSION + _level(m, f'project.{m[2]}')),
-    (r'scratch\.head1\.(.*)', lambda m: f'decode_head.conv_seg.projection.{m[1]}'),
+    (r'scratch\.head1\.(.*)', r'decode_head.conv_seg.projection.\1'),
     (
         r'scratch\.head_block\.depthwise\.depthwise\.(.*)',
-        lambda m: f'decode_head.head_block.conv.{m[1]}',
+        r'decode_head.head_block.conv.\1',
     ),
 )
 
@@ -80,13 +81,13 @@ def new_name(name: str) -> str | None:
     Raises:
         ValueError: no weight of LSeg's is called so.
     """
-    for pattern, rule in _RULES:
-        if match := re.fullmatch(pattern, name.removeprefix('net.')):
-            return rule(match) if rule else None
-    raise ValueError(
-        f'state: {name!r} is no weight of an official LSeg checkpoint (net.pretrained.*, '
-        'net.scratch.*, net.clip_pretrained.*)'
-    )
+    new = rename(name.removeprefix('net.'), _RULES)
+    if new is None:
+        raise ValueError(
+            f'state: {name!r} is no weight of an official LSeg checkpoint (net.pretrained.*, '
+            'net.scratch.*, net.clip_pretrained.*)'
+        )
+    return new or None
 
 
 def clip_of(state: State) -> State:
@@ -145,7 +146,7 @@ def convert(state: State, *, names: str | Sequence[str] | None = None) -> State:
     for name, value in official.items():
         ours = None if name.startswith(_CLIP) else new_name(name)
         if ours is not None:
-            out[ours] = value.float() if value.is_floating_point() else value
+            out[ours] = as_float(value)
     if names is not None:
         out |= text_buffers(state, names)
     return out

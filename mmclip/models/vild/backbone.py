@@ -1,8 +1,8 @@
 """The host's ResNet with the max-pooling of the official code."""
 
 from mmdet.models.backbones.resnet import ResNet
+from timm.layers.pool2d_same import MaxPool2dSame
 
-from mmclip.models.vild.layers import SameMaxPool2d
 from mmclip.registry import MODELS
 
 
@@ -22,4 +22,4 @@ class SamePoolResNet(ResNet):
 
     def _make_stem_layer(self, in_channels: int, stem_channels: int) -> None:
         super()._make_stem_layer(in_channels, stem_channels)
-        self.maxpool = SameMaxPool2d(3, 2)
+        self.maxpool = MaxPool2dSame(3, 2)

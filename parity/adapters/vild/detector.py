@@ -7,7 +7,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from mmclip.datasets.transforms.tf_resize import tf_resize_crop
+from mmclip.datasets.transforms.tf_resize import tf_resize
 from mmclip.models.vild.convert import convert
 from mmclip.registry import MODELS
 from parity.adapters.vild.data import tf_variables
@@ -43,10 +43,9 @@ def resize_jitter(case: Case) -> dict:
         if name.endswith('_image_info'):
             original, _, scale, offset = info
             scaled = tuple((original * scale).round().int().tolist())
-            cut = tf_resize_crop(
-                normalized.numpy(), scaled, tuple(offset.int().tolist()), tuple(desired)
-            )
-            cut = torch.from_numpy(cut)
+            top, left = offset.int().tolist()
+            whole = torch.from_numpy(tf_resize(normalized.numpy(), scaled))
+            cut = whole[top : top + desired[0], left : left + desired[1]]
             missing = [d - s for d, s in zip(desired, cut.shape[:2], strict=True)]
             padded = F.pad(cut, (0, 0, 0, missing[1], 0, missing[0]))
             out[name.replace('_image_info', '_image')] = padded

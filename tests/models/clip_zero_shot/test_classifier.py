@@ -9,7 +9,7 @@ from torch import nn
 from mmclip.clip.loading import build_clip
 from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.models.clip_zero_shot.classifier import CLIPZeroShotClassifier, clip_data_preprocessor
-from mmclip.models.clip_zero_shot.linear_classifier import LinearClassifier, fit_linear_probe
+from mmclip.models.clip_zero_shot.linear_classifier import LinearClassifier
 from mmclip.registry import MODELS
 
 TINY = dict(
@@ -175,36 +175,7 @@ def test_normalization_of_uint8_images():
     torch.testing.assert_close(out[0, :, 0, 0], torch.tensor(expected))
 
 
-# -- the probe fitted at once ---------------------------------------------------------------------
-
-
-def test_full_batch_probe_is_at_the_minimum():
-    torch.manual_seed(0)
-    features, labels = torch.randn(60, 5), torch.randint(0, 3, (60,))
-    weight, bias = fit_linear_probe(features, labels, 3, penalty=2.0)
-    logits = features @ weight.T + bias
-    residual = logits.softmax(1) - F.one_hot(labels, 3)
-    torch.testing.assert_close(
-        residual.T @ features + 2.0 * weight, torch.zeros(3, 5), atol=1e-3, rtol=0
-    )
-    torch.testing.assert_close(residual.sum(0), torch.zeros(3), atol=1e-3, rtol=0)
-
-
-def test_full_batch_probe_of_two_points():
-    """By hand: at +-1 with penalty p, w solves p w = 2 (1 - sigmoid(2 w)) per class."""
-    weight, bias = fit_linear_probe(
-        torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 1]), 2, penalty=1.0
-    )
-    w = float(weight[0, 0])
-    assert w == pytest.approx(2 / (1 + torch.exp(torch.tensor(2 * w)).item()), abs=1e-4)
-    assert weight[1, 0] == pytest.approx(-w, abs=1e-4) and bias.abs().max() < 1e-4
-
-
-def test_full_batch_probe_mistakes():
-    with pytest.raises(ValueError, match='at least one'):
-        fit_linear_probe(torch.empty(0, 4), torch.empty(0, dtype=torch.long), 2)
-    with pytest.raises(ValueError, match='0 to 1'):
-        fit_linear_probe(torch.randn(3, 4), torch.tensor([0, 1, 2]), 2)
+# -- the probe ------------------------------------------------------------------------------------
 
 
 def test_probe_is_float32_under_autocast():

@@ -11,21 +11,14 @@ from mmcv.ops import RoIAlign
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
+from timm.layers.pool2d_same import MaxPool2dSame
 from torch import nn
 
 from mmclip.models.layers.box_coder import LegacyDeltaXYWHBBoxCoder
-from mmclip.models.vild.layers import SameConv2d, SameMaxPool2d, same_padding
+from mmclip.models.vild.layers import SameConv2d
 from mmclip.models.vild.mask_head import targets_from_crops
 from mmclip.models.vild.rpn_head import nonzero_huber
 from mmclip.registry import MODELS
-
-
-@pytest.mark.parametrize(
-    ('size', 'kernel', 'stride', 'expected'),
-    [(8, 3, 2, (0, 1)), (7, 3, 2, (1, 1)), (8, 3, 1, (1, 1)), (5, 2, 2, (0, 1)), (4, 1, 2, (0, 0))],
-)
-def test_same_padding_puts_the_odd_pixel_behind(size, kernel, stride, expected):
-    assert same_padding(size, kernel, stride) == expected
 
 
 def test_same_convolution_and_pooling_sizes():
@@ -34,7 +27,7 @@ def test_same_convolution_and_pooling_sizes():
         x = torch.randn(1, 1, height, width)
         assert (
             conv(x).shape[2:]
-            == SameMaxPool2d(3, 2)(x).shape[2:]
+            == MaxPool2dSame(3, 2)(x).shape[2:]
             == (
                 -(-height // 2),
                 -(-width // 2),
@@ -42,9 +35,9 @@ def test_same_convolution_and_pooling_sizes():
         )
     # Behind only: the first window starts at the first pixel.
     x = torch.arange(4.0).view(1, 1, 1, 4)
-    assert SameMaxPool2d(3, 2)(x).flatten().tolist() == [2.0, 3.0]
+    assert MaxPool2dSame(3, 2)(x).flatten().tolist() == [2.0, 3.0]
     # The padding never wins, also among negative numbers.
-    assert SameMaxPool2d(3, 2)(x - 9).flatten().tolist() == [-7.0, -6.0]
+    assert MaxPool2dSame(3, 2)(x - 9).flatten().tolist() == [-7.0, -6.0]
 
 
 def test_box_coder_by_hand_and_round_trip():

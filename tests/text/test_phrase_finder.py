@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from mmclip.text import noun_phrases, phrases
-from mmclip.text.noun_phrases import grammar_spans, listed_spans, lowered, phrase_finder
+from mmclip.text import phrases
+from mmclip.text.phrases import grammar_spans, listed_spans, lowered, phrase_finder
 
 
 def said(caption, spans):
@@ -72,9 +72,9 @@ def test_sources(tmp_path, monkeypatch):
     assert said(caption, from_file(caption)) == ['bolt', 'red star']
     from_list = phrase_finder(['bolt', 'red star'])
     assert from_list.name == from_file.name != phrase_finder(['bolt']).name
-    monkeypatch.setattr(noun_phrases, 'has_tagger', lambda: True)
+    monkeypatch.setattr(phrases, 'has_tagger', lambda: True)
     tagged = (['a', 'star'], ['DT', 'NN'])
-    monkeypatch.setattr(noun_phrases, 'tag', lambda text: tagged)
+    monkeypatch.setattr(phrases, 'tag', lambda text: tagged)
     assert phrase_finder('auto').name == 'nltk'
     assert phrase_finder('nltk')('A star') == [(0, 6)]
 
@@ -86,7 +86,7 @@ def test_bad_sources(monkeypatch):
         phrase_finder([])
     phrases.tagger.cache_clear()
     monkeypatch.setitem(sys.modules, 'nltk', None)
-    monkeypatch.setattr(noun_phrases, 'has_tagger', lambda: False)
+    monkeypatch.setattr(phrases, 'has_tagger', lambda: False)
     assert phrase_finder('auto').words
     with pytest.raises(FileNotFoundError, match='nltk.downloader'):
         phrase_finder('nltk')
