@@ -1,13 +1,13 @@
 """The loss across images: by hand, its targets, its regions, and two processes as one."""
 
 import math
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from forked import run_ranks
 from safetensors.torch import load_file, save_file
 from torch.nn.parallel import DistributedDataParallel
 
@@ -281,10 +281,7 @@ def test_two_processes_are_one_on_the_joined_batch(tmp_path):
     single = OnLocations('full')
     loss = single(batch_of(range(4)), 6.0)
     loss.backward()
-    ranks = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(2)
-    ]
-    assert [process.wait(120) for process in ranks] == [0, 0]
+    run_ranks(__file__, tmp_path)
     results = [load_file(tmp_path / f'rank{rank}.safetensors') for rank in range(2)]
     for gather in ('full', 'local'):
         both = sum(result[f'{gather}.loss'] for result in results) / 2
