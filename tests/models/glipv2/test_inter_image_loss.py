@@ -195,6 +195,16 @@ def test_half_precision_is_computed_in_float32():
     torch.testing.assert_close(total, exact)
 
 
+def test_words_in_half_precision_give_a_loss_in_float32():
+    features, *rest = two_images()
+    half = [
+        x.bfloat16() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in rest
+    ]
+    total = plain()(features, *half)
+    assert total.dtype == torch.float32
+    torch.testing.assert_close(total, plain()(features, *rest), atol=0.05, rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
