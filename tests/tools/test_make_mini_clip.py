@@ -2,10 +2,10 @@
 
 import json
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 
@@ -25,10 +25,8 @@ def world(tmp_path_factory) -> Path:
     return out
 
 
-def run(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True
-    )
+def run(*arguments):
+    return forked.run(TOOL, *arguments)
 
 
 def test_shipped_weights_are_small_and_in_half_precision():
@@ -45,6 +43,7 @@ def test_shipped_report_says_what_was_promised_and_how_it_was_trained():
     assert report['trained']['seed'] == 0
 
 
+@pytest.mark.slow
 def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_images(world, tmp_path):
     weights = tmp_path / 'mini_clip.safetensors'
     weights.write_bytes((ASSETS / 'mini_clip.safetensors').read_bytes())
@@ -59,6 +58,7 @@ def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_images(wor
         assert report[split]['single words']['color'] >= 80
 
 
+@pytest.mark.slow
 def test_exports_a_checkpoint_and_untrained_weights_are_at_chance(world, tmp_path):
     torch.manual_seed(0)
     clip = build_clip('mini_clip')
@@ -77,6 +77,7 @@ def test_exports_a_checkpoint_and_untrained_weights_are_at_chance(world, tmp_pat
     assert all(value < 10 for value in report['test']['sentence'].values())
 
 
+@pytest.mark.slow
 def test_shipped_weights_are_overwritten_only_by_an_explicit_flag(world, tmp_path, monkeypatch):
     """On a copy of the package's folder: the tool's own place for shipped weights points there."""
     tool = runpy.run_path(str(TOOL))
@@ -111,6 +112,7 @@ def test_shipped_weights_are_overwritten_only_by_an_explicit_flag(world, tmp_pat
     assert 'work_dirs/mini_clip' in ' '.join(run('--help').stdout.split())
 
 
+@pytest.mark.slow
 def test_bad_input_is_told_without_a_traceback(world, tmp_path):
     write_state_dict({'backbone.weight': torch.ones(1)}, tmp_path / 'other.pth')
     result = run(tmp_path / 'other.pth', '--out', tmp_path / 'x.safetensors', '--world', world)

@@ -203,6 +203,7 @@ def test_bad_plans(tool, plan, capsys):
     assert run(tool, plan.parent / 'none.yml') == 1
 
 
+@pytest.mark.slow
 def test_shipped_plans_name_runs_and_markers_that_exist(tool):
     for path in sorted(ROOT.glob('configs/*/mini_table.yml')):
         content = tool.read_plan(path)
