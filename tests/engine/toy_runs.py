@@ -113,7 +113,7 @@ class Tool:
     def wait(self, *, code: int | None = 0) -> str:
         """What rank 0 printed, once all have ended; ``code`` is what they must end with."""
         for process in self.processes:
-            process.join(100)
+            process.join(300)
             if process.exitcode is None:
                 self.kill()
                 raise AssertionError(f'hangs\n{self.output()}')
