@@ -1,6 +1,7 @@
 """Fixtures of all tests; nothing here or in a test reaches for the network."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ import torch
 from parity.runner import FIXTURES, default_folders
 
 torch.set_num_threads(1)
+
+# Parts of the tests, also of the processes that they start.
+HELPERS = [str(Path(__file__).parent / name) for name in ('helpers', 'engine')]
+sys.path[:0] = HELPERS
+os.environ['PYTHONPATH'] = os.pathsep.join([*HELPERS, os.environ.get('PYTHONPATH', '')]).strip(':')
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
+import forked
 import pytest
 import safetensors.torch
 import torch
@@ -395,6 +397,7 @@ BUILD = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'before',
     [
@@ -414,6 +417,7 @@ def test_mmaction_imports_and_builds(before):
     assert 'repository' in out
 
 
+@pytest.mark.slow
 def test_a_complete_mmaction_is_left_alone(tmp_path):
     """Where DRN is there, it is the real one."""
     package = tmp_path / 'drn'
@@ -737,16 +741,21 @@ compat.end_process()
 def test_two_processes_train_on_a_cpu(tmp_path, kind):
     script = tmp_path / 'two.py'
     script.write_text(TWO)
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-m', 'torch.distributed.run', '--nproc_per_node', '2']
-        + ['--master_port', '0', '--rdzv_backend', 'c10d', '--rdzv_endpoint', 'localhost:0']
-        + [str(script), 'pytorch', kind, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    line = next(line for line in result.stdout.splitlines() if line.startswith('RESULT'))
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    job = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE='2')  # as torchrun gives them
+    ranks = [
+        forked.Forked(
+            script,
+            *('pytorch', kind, tmp_path),
+            environ={**os.environ, **job, 'RANK': rank, 'LOCAL_RANK': rank},
+        )
+        for rank in '01'
+    ]
+    assert [rank.wait() for rank in ranks] == [0, 0], ranks[0].output()[1][-3000:]
+    said = ranks[0].output()[0]
+    line = next(line for line in said.splitlines() if line.startswith('RESULT'))
     world, first, second = json.loads(line.removeprefix('RESULT'))
     assert world == 2
     if kind != 'FSDPStrategy':  # there each holds a half

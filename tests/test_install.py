@@ -51,6 +51,7 @@ def run(command: list[str], *, cwd: Path, site: Path) -> str:
     return result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_the_wheel_ships_configs_tools_and_assets(wheel_site):
     package = wheel_site / 'mmclip'
     for name in (
@@ -64,6 +65,7 @@ def test_the_wheel_ships_configs_tools_and_assets(wheel_site):
         assert (package / name).is_file(), name
 
 
+@pytest.mark.slow
 def test_the_wheel_ships_no_tool_that_needs_the_checkout(wheel_site):
     tools = wheel_site / 'mmclip' / '.mim' / 'tools'
     names = {path.name for path in tools.iterdir()}
@@ -96,6 +98,7 @@ def test_the_editable_install_links_configs_and_tools():
         assert (mim / name).resolve() == ROOT / name
 
 
+@pytest.mark.slow
 def test_a_downstream_config_trains_under_mmclips_and_mmdets_tools(
     wheel_site, tmp_path, mini_world_detection
 ):
@@ -117,6 +120,7 @@ def test_a_downstream_config_trains_under_mmclips_and_mmdets_tools(
         assert (work_dir / 'iter_2.pth').is_file()
 
 
+@pytest.mark.slow
 def test_the_mmclip_prefix_reads_the_same_config(wheel_site, tmp_path):
     code = (
         'import mmclip; from mmengine import Config;'

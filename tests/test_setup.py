@@ -396,6 +396,7 @@ def check(*, python=sys.executable, options=(), path='') -> tuple[int, str]:
     return result.returncode, result.stdout
 
 
+@pytest.mark.slow
 def test_the_check_finds_this_environment_well():
     code, out = check()
     assert code == 0 and 'PROBLEM' not in out, out

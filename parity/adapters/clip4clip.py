@@ -32,6 +32,7 @@ from mmclip.models.clip4clip.loss import symmetric_cross_entropy
 from mmclip.models.clip4clip.retriever import CLIP4Clip, video_text_preprocessor
 from mmclip.registry import MODELS
 from parity.adapters._clip_towers import architecture
+from parity.adapters._processes import start_method
 from parity.case import Case, Comparison, compare_keys
 
 HEADS = {
@@ -240,7 +241,9 @@ def _rank(rank: int, folder: str, case: Case) -> None:
 def two_ranks(case: Case) -> dict:
     world = case.config['world_size']
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(_rank, (folder, case), nprocs=world)
+        multiprocessing.start_processes(
+            _rank, (folder, case), nprocs=world, start_method=start_method()
+        )
         parts = [torch.load(Path(folder, f'{rank}.pt')) for rank in range(world)]
     return {f'rank{rank}.{k}': v for rank, part in enumerate(parts) for k, v in part.items()}
 

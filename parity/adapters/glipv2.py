@@ -32,6 +32,7 @@ from mmclip.models.glipv2.text_swin import TextSwin
 from mmclip.models.glipv2.token_mask_head import TokenMaskHead, mask_targets
 from mmclip.registry import MODELS, TASK_UTILS
 from mmclip.text.vqa import mask_answer
+from parity.adapters._processes import start_method
 from parity.adapters.glip.training import NumbersOnCPU
 from parity.case import Case, Comparison, Measure, compare_keys
 
@@ -146,10 +147,11 @@ def _one_of_several(rank: int, case: Case, address: str, answers: dict) -> None:
 def several_processes(case: Case) -> dict:
     with tempfile.TemporaryDirectory() as folder, mp.Manager() as manager:
         answers = manager.dict()
-        mp.spawn(
+        mp.start_processes(
             _one_of_several,
             (case, f'file://{folder}/meeting', answers),
             nprocs=case.config['world_size'],
+            start_method=start_method(),
         )
         found = {f'rank{r}.{k}': v for r, rows in dict(answers).items() for k, v in rows.items()}
     return {name: found[name] for name in case.outputs}

@@ -273,3 +273,25 @@ def test_dense_features_need_a_kind():
         build('vit').dense_features(random_images(32))
     with pytest.raises(ValueError, match='grid'):
         dense_features.resize_position_embedding(torch.zeros(6, 2), (2, 2))
+
+
+@pytest.mark.parametrize('mode', dense_features.POSITION_RESIZE)
+def test_every_way_of_a_tower_resizes_as_it_is_told(mode, monkeypatch):
+    """The embedding that is added, seen where it is resized."""
+    asked, resize = [], dense_features.resize_position_embedding
+
+    def seen(*args, **kwargs):
+        asked.append(kwargs['mode'])
+        return resize(*args, **kwargs)
+
+    monkeypatch.setattr(dense_features, 'resize_position_embedding', seen)
+    images = random_images(64)
+    for kind in ('vit', 'resnet'):
+        backbone = build(kind, position_mode=mode)
+        backbone.pooled(random_images(96))
+        backbone(images)
+    pool = build('resnet').visual.attnpool
+    maps = torch.randn(1, 256, 3, 5)
+    for every in (False, True):
+        dense_features.attention_pool(pool, maps, all_positions=every, position_mode=mode)
+    assert len(asked) >= 4 and set(asked) == {mode}

@@ -1,7 +1,6 @@
 """The contrastive loss: closed form, gradients, and two processes equal to one."""
 
 import math
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from forked import run_ranks
 from safetensors.torch import load_file, save_file
 from torch.nn.parallel import DistributedDataParallel
 
@@ -166,10 +166,7 @@ def test_two_processes_equal_one_on_the_concatenated_batch(tmp_path):
     loss = single(**pairs)
     loss.backward()
 
-    ranks = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(2)
-    ]
-    assert [process.wait(120) for process in ranks] == [0, 0]
+    run_ranks(__file__, tmp_path)
     results = [load_file(tmp_path / f'rank{rank}.safetensors') for rank in range(2)]
     losses = [result['loss'].item() for result in results]
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)  # each computes its own rows

@@ -288,6 +288,25 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         build_clip(VIT, str(tmp_path / 'other.pt'))
 
 
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(logit_scale=None), r"missing \['logit_scale'\].*\(1, 0 and 0 in all\)"),
+        ({'visual.extra': 1}, r"left over \['visual\.extra'\].*\(0, 1 and 0 in all\)"),
+        ({'visual.proj': 3}, r"other shapes \['visual\.proj'\] \(0, 0 and 1 in all\)"),
+    ],
+)
+def test_one_weight_that_does_not_fit_is_enough(change, message, tmp_path):
+    state = random_clip(VIT).state_dict()
+    for name, size in change.items():
+        state.pop(name, None)
+        if size is not None:
+            state[name] = torch.zeros(size, size)
+    torch.save(state, tmp_path / 'other.pt')
+    with pytest.raises(ValueError, match=rf'other\.pt does not fit.*{message}'):
+        build_clip(VIT, str(tmp_path / 'other.pt'))
+
+
 def test_cut_off_file(tmp_path):
     path = tmp_path / 'cut.safetensors'
     safetensors.torch.save_file(random_clip(VIT).state_dict(), path)

@@ -142,6 +142,7 @@ def test_workers_share_the_shards_without_overlap(folder, workers):
     assert again == batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('context', ['fork', 'spawn'])
 def test_workers_do_not_go_on_with_what_their_parent_read(folder, context):
     data = dataset(folder)

@@ -3,16 +3,14 @@
 import csv
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 import tarfile
 import time
 from collections import Counter
 from pathlib import Path
 
 import cv2
+import forked
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
@@ -72,6 +70,7 @@ def test_every_word_of_an_unseen_thing_is_seen_in_base_things(world):
     assert all(set(thing.name.split()) <= base for thing in world.of('unseen'))
 
 
+@pytest.mark.slow
 def test_the_bytes_depend_on_the_seed_and_not_on_the_processes(out, tmp_path):
     make.make(tmp_path / 'again', scale=SCALE, processes=3, report=quiet)
     make.make(tmp_path / 'other', parts=['captions'], scale=SCALE, seed=1, report=quiet)
@@ -200,6 +199,7 @@ def test_what_is_there_is_left_alone(out):
     assert 'is there' in lines[0]
 
 
+@pytest.mark.slow
 def test_damage_is_found_and_a_missing_part_is_made_again(tmp_path):
     make.make(tmp_path, parts=['classification'], scale=SCALE, report=quiet)
     image = tmp_path / 'classification/val/000003.png'
@@ -209,9 +209,7 @@ def test_damage_is_found_and_a_missing_part_is_made_again(tmp_path):
     image.write_bytes(whole)
     assert make.verify(tmp_path, parts=['classification']) == []
     image.unlink()
-    result = subprocess.run(
-        [sys.executable, TOOL, '--out', tmp_path, '--verify'], capture_output=True, text=True
-    )
+    result = forked.run(TOOL, '--out', tmp_path, '--verify')
     assert result.returncode == 1
     assert f'{tmp_path}/classification' in result.stderr and 'detection' in result.stderr
     (tmp_path / 'classification' / make.RECORD).unlink()
@@ -220,16 +218,11 @@ def test_damage_is_found_and_a_missing_part_is_made_again(tmp_path):
     assert image.read_bytes() == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('stop', [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_make_leaves_no_half_part(tmp_path, stop):
-    process = subprocess.Popen(
-        [sys.executable, TOOL, '--out', tmp_path, '--parts', 'detection', '--processes', '1'],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, 'PYTHONUNBUFFERED': '1'},
-        # Under a shell's background job SIGINT is ignored, and a child would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    arguments = ('--out', tmp_path, '--parts', 'detection', '--processes', 1)
+    process = forked.Forked(TOOL, *arguments)
     for _ in range(600):
         if list(tmp_path.glob('.detection.partial/train/*.png')):
             break
@@ -296,15 +289,12 @@ def test_two_worlds_do_not_mix_in_one_folder(tmp_path):
         make.make(tmp_path, report=quiet)
 
 
+@pytest.mark.slow
 def test_two_makers_at_the_same_time_make_one_world(tmp_path):
-    command = [sys.executable, TOOL, '--out', tmp_path, '--parts', 'classification']
-    command += ['--scale', str(SCALE)]
-    makers = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    said = [maker.communicate()[0] for maker in makers]
-    assert [maker.returncode for maker in makers] == [0, 0]
+    arguments = ('--out', tmp_path, '--parts', 'classification', '--scale', SCALE)
+    makers = [forked.Forked(TOOL, *arguments) for _ in range(2)]
+    assert [maker.wait() for maker in makers] == [0, 0]
+    said = [maker.output()[0] for maker in makers]
     assert sorted(line.split()[-1] for line in ''.join(said).splitlines()) in (
         ['made', 'there'],
         ['classification', 'made'],

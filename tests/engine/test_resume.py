@@ -140,6 +140,7 @@ def test_a_second_sigterm_ends_at_once_and_workers_hear_none(tmp_path):
     tool.wait(code=75)
 
 
+@pytest.mark.slow
 def test_two_processes_train_resume_and_test_as_one_run(tmp_path):
     more = 'randomness = dict(seed=0, diff_rank_seed=True)\n'
     config = write_config(tmp_path, more=more)
@@ -166,6 +167,7 @@ def test_two_processes_train_resume_and_test_as_one_run(tmp_path):
     assert not list(tmp_path.glob('.*partial*'))
 
 
+@pytest.mark.slow
 def test_sharded_training_saves_and_resumes(tmp_path):
     more = (
         "runner_type = 'FlexibleRunner'\n"

@@ -1,10 +1,10 @@
 """SIGTERM at any moment of tools/train.py ends with 75; its workers hear no foreign one."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -126,11 +126,21 @@ def threads(pid: int) -> list[bool]:
     return found
 
 
+@pytest.fixture
+def own_fork_server(monkeypatch):
+    """A fork server of this test alone, which has imported nothing yet."""
+    server = forkserver.ForkServer()
+    monkeypatch.setattr(forkserver, '_forkserver', server)
+    for name in ('ensure_running', 'get_inherited_fds', 'connect_to_new_process'):
+        monkeypatch.setattr(forkserver, name, getattr(server, name))
+    yield
+    server._stop()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('method', ['fork', 'spawn', 'forkserver'])
-def test_workers_end_by_a_sigterm_of_the_trainer_only(method):
+def test_workers_end_by_a_sigterm_of_the_trainer_only(method, own_fork_server):
     sigterm.protect_workers()
-    if method == 'forkserver':
-        multiprocessing.forkserver._forkserver._stop()  # that of another test
     loader = torch.utils.data.DataLoader(
         list(range(16)), num_workers=1, multiprocessing_context=method, prefetch_factor=1
     )
@@ -147,5 +157,5 @@ def test_workers_end_by_a_sigterm_of_the_trainer_only(method):
     assert loader.worker_init_fn is None
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     if method == 'forkserver':
-        server = multiprocessing.forkserver._forkserver._forkserver_pid
+        server = forkserver._forkserver._forkserver_pid
         assert all(threads(server)) or server is None

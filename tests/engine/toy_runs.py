@@ -1,22 +1,14 @@
 """Runs tools/train.py and tools/test.py on toy configs, and compares what they leave."""
 
-import multiprocessing
 import os
-import runpy
 import signal
 import socket
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
+from forked import CONTEXT, ROOT, as_interpreter
 from mmengine.config import Config
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-CONTEXT = multiprocessing.get_context('forkserver')
-CONTEXT.set_forkserver_preload(
-    ['toy_runs', 'toy_parts', 'mmclip.engine', 'mmclip.engine.cli', 'cv2', 'torchvision']
-)
 
 CONFIG = """\
 _base_ = {runtime!r}
@@ -67,15 +59,6 @@ def write_config(
 
 def _child(arguments: list[str], cwd: str, log: str, variables: dict[str, str]) -> None:
     """In a fresh process: what the interpreter does with a tool and its arguments."""
-    os.chdir(cwd)
-    os.environ.update(variables)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    sys.stdout = open(1, 'w', buffering=1, closefd=False)
-    sys.stderr = open(2, 'w', buffering=1, closefd=False)
-    sys.argv = arguments
-    torch.set_num_threads(1)
     # Formatting the config takes longer than all else here, and each checkpoint asks for it.
     text, texts = Config.pretty_text.fget, {}
 
@@ -85,7 +68,7 @@ def _child(arguments: list[str], cwd: str, log: str, variables: dict[str, str]) 
         return texts[id(config)]
 
     Config.pretty_text = property(remembered)
-    runpy.run_path(arguments[0], run_name='__main__')
+    as_interpreter(arguments, cwd, (log, log), variables)
 
 
 class Tool:
@@ -112,7 +95,7 @@ class Tool:
         self.processes = []
         for rank, log in enumerate(self._logs):
             Path(log).touch()
-            own = dict(variables)
+            own = {**os.environ, **variables}
             if processes > 1:
                 own.update(RANK=str(rank), LOCAL_RANK=str(rank))
             process = CONTEXT.Process(target=_child, args=(rest, str(cwd), log, own))
@@ -130,7 +113,7 @@ class Tool:
     def wait(self, *, code: int | None = 0) -> str:
         """What rank 0 printed, once all have ended; ``code`` is what they must end with."""
         for process in self.processes:
-            process.join(100)
+            process.join(300)
             if process.exitcode is None:
                 self.kill()
                 raise AssertionError(f'hangs\n{self.output()}')

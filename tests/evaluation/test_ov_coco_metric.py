@@ -98,3 +98,10 @@ def test_no_detections(ann_file):
     metric.process(None, [sample(1, NAMES[65]), sample(2, NAMES[65])])
     assert metric.evaluate(2)['ov_coco_65/bbox_AP50_novel'] == 0
     assert np.isfinite(list(metric.evaluate(2).values())).all()
+
+
+def test_a_prefix_of_ones_own(ann_file):
+    metric = OVCocoMetric(ann_file=ann_file, prefix='mine')
+    metric.dataset_meta = dict(classes=NAMES[65])
+    metric.process(None, [sample(1, NAMES[65]), sample(2, NAMES[65])])
+    assert {name.split('/')[0] for name in metric.evaluate(2)} == {'mine_65'}

@@ -87,3 +87,8 @@ def test_counts_each_sample_once_under_the_evaluator():
     pair = [sample([(0, 4)], [0], [(0, 4)], [0], [0.9]), sample([], [], [], [], [])]
     evaluator.metrics[0].process(None, pair)
     assert evaluator.evaluate(2)['phrase_mask/mean_iou'] == 100
+
+
+def test_masks_without_a_pixel_are_zero_and_no_nan():
+    results = evaluate(sample([(0, 0)], [0], [(0, 0)], [0], [0.9]))
+    assert results['phrase_mask/cum_iou'] == results['phrase_mask/mean_iou'] == 0

@@ -2,10 +2,9 @@
 
 import io
 import pickle
-import subprocess
-import sys
 import zipfile
 
+import forked
 import numpy as np
 import pytest
 
@@ -54,9 +53,8 @@ def test_bombs_are_refused_in_little_memory(tmp_path):
     with zipfile.ZipFile(tmp_path / 'zeros.npz', 'w', zipfile.ZIP_DEFLATED) as archive:
         archive.writestr('a.npy', header((SMALL // 4,)) + bytes(SMALL))
     paths = [tmp_path / name for name in ('claims.npy', 'claims.npz', 'zeros.npz')]
-    run = subprocess.run(
-        [sys.executable, '-c', LIMITED, *map(str, paths)], capture_output=True, text=True
-    )
+    (tmp_path / 'limited.py').write_text(LIMITED)
+    run = forked.run(tmp_path / 'limited.py', *paths)
     lines = run.stdout.splitlines()
     assert run.returncode == 0 and len(lines) == 3, run.stderr
     assert 'claims.npy: is cut off: it claims (2147483648,)' in lines[0]

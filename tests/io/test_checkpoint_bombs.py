@@ -10,12 +10,11 @@ import pickle
 import resource
 import signal
 import struct
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -256,7 +255,7 @@ def read_all(folder):
 
 @pytest.fixture(scope='module')
 def answers():
-    run = subprocess.run([sys.executable, __file__], capture_output=True, text=True)
+    run = forked.run(__file__)
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout.splitlines()[-1])
 

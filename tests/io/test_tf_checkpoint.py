@@ -3,10 +3,9 @@
 import io
 import random
 import shutil
-import subprocess
-import sys
 import tarfile
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -134,7 +133,8 @@ def test_archives_that_unpack_to_much_more_than_their_size_are_refused(tmp_path)
         zeros.size = 1 << 27
         archive.addfile(zeros, io.BytesIO(bytes(zeros.size)))
     names = [str(tmp_path / name) for name in ('sparse.tar', 'zeros.tar.gz')]
-    run = subprocess.run([sys.executable, '-c', LIMITED, *names], capture_output=True, text=True)
+    (tmp_path / 'limited.py').write_text(LIMITED)
+    run = forked.run(tmp_path / 'limited.py', *names)
     lines = run.stdout.splitlines()
     assert run.returncode == 0 and len(lines) == 2, run.stderr
     for name, line in zip(names, lines, strict=True):

@@ -13,6 +13,7 @@ from mmclip.stores.regions import (
     Regions,
     RegionStore,
     shard_path,
+    write_atomic,
     write_index,
     write_meta,
     write_shard,
@@ -201,3 +202,23 @@ def test_a_damaged_description_is_named(folder, text):
     (folder / 'meta.json').write_text(text)
     with pytest.raises(ValueError, match=r'meta\.json is damaged: .*precompute_regions'):
         RegionStore(folder)
+
+
+def test_a_file_that_could_not_be_written_is_an_error_and_one_that_another_wrote_is_none(
+    tmp_path, monkeypatch
+):
+    path, write = tmp_path / 'a.bin', Path.write_bytes
+
+    def swept(self, data):  # by a process that found the store complete
+        raise FileNotFoundError(self)
+
+    monkeypatch.setattr(Path, 'write_bytes', swept)
+    with pytest.raises(FileNotFoundError):
+        write_atomic(path, b'whole')
+    assert not path.exists()
+    write(path, b'there')
+    write_atomic(path, b'whole')
+    monkeypatch.undo()
+    assert path.read_bytes() == b'there'
+    write_atomic(path, b'whole')
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b'whole']

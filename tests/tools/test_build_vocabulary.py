@@ -3,10 +3,10 @@
 import json
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import safetensors.torch
@@ -18,9 +18,7 @@ TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'build_vocabulary.py'
 
 
 def run(*args, ok=True):
-    result = subprocess.run(
-        [sys.executable, str(TOOL), *map(str, args)], capture_output=True, text=True
-    )
+    result = forked.run(TOOL, *args)
     assert (result.returncode == 0) == ok, result.stderr[-2000:]
     return result.stdout if ok else result.stderr
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'dev' / 'host_tests.py'
 TESTS = """\
 import sys
@@ -19,6 +21,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
 
 
+@pytest.mark.slow
 def test_it_counts_what_is_broken_and_what_is_cured(tmp_path):
     (tmp_path / 'tests').mkdir()
     (tmp_path / 'tests/test_a.py').write_text(TESTS)
@@ -34,6 +37,7 @@ def test_it_counts_what_is_broken_and_what_is_cured(tmp_path):
     assert run(tmp_path, 'tests/test_b.py').returncode == 2
 
 
+@pytest.mark.slow
 def test_what_was_not_run_is_no_success(tmp_path):
     (tmp_path / 'tests').mkdir()
     (tmp_path / 'setup.cfg').write_text('[tool:pytest]\naddopts = --no-such-plugin\n')

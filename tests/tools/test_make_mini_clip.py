@@ -2,10 +2,10 @@
 
 import json
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 
@@ -25,10 +25,8 @@ def world(tmp_path_factory) -> Path:
     return out
 
 
-def run(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True
-    )
+def run(*arguments):
+    return forked.run(TOOL, *arguments)
 
 
 @pytest.mark.parametrize('name', ['mini_clip', 'mini_clip_styles'])
@@ -73,6 +71,7 @@ def test_shipped_styles_name_drawings_of_another_world(tmp_path):
     assert first['lines'] <= 50 and first['silhouette'] <= 50
 
 
+@pytest.mark.slow
 def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_images(world, tmp_path):
     weights = tmp_path / 'mini_clip.safetensors'
     weights.write_bytes((ASSETS / 'mini_clip.safetensors').read_bytes())
@@ -87,6 +86,7 @@ def test_shipped_weights_name_novel_and_unseen_things_by_words_and_by_images(wor
         assert report[split]['single words']['color'] >= 80
 
 
+@pytest.mark.slow
 def test_exports_a_checkpoint_and_untrained_weights_are_at_chance(world, tmp_path):
     torch.manual_seed(0)
     clip = build_clip('mini_clip')
@@ -105,6 +105,7 @@ def test_exports_a_checkpoint_and_untrained_weights_are_at_chance(world, tmp_pat
     assert all(value < 10 for value in report['test']['sentence'].values())
 
 
+@pytest.mark.slow
 def test_shipped_weights_are_overwritten_only_by_an_explicit_flag(world, tmp_path, monkeypatch):
     """On a copy of the package's folder: the tool's own place for shipped weights points there."""
     tool = runpy.run_path(str(TOOL))
@@ -165,6 +166,7 @@ def test_each_mini_clip_has_its_own_place(world, tmp_path, monkeypatch):
             call('iter_1.pth', '--name', name, '--out', str(ASSETS / 'mini_clip.safetensors'))
 
 
+@pytest.mark.slow
 def test_bad_input_is_told_without_a_traceback(world, tmp_path):
     write_state_dict({'backbone.weight': torch.ones(1)}, tmp_path / 'other.pth')
     result = run(tmp_path / 'other.pth', '--out', tmp_path / 'x.safetensors', '--world', world)

@@ -1,14 +1,12 @@
 """tools/precompute_regions.py: contents, kills, several processes, bad input."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import cv2
+import forked
 import numpy as np
 import pytest
 import torch
@@ -131,14 +129,14 @@ def test_a_run_that_is_cut_off_goes_on(tool, data, store, tmp_path, monkeypatch)
 @pytest.mark.slow
 def test_a_run_that_is_killed_three_times_goes_on(data, store, tmp_path):
     out = tmp_path / 'killed'
-    command = [sys.executable, str(TOOL), *arguments(data, out)]
+    command = [TOOL, *arguments(data, out)]
     for number in range(3):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        process = forked.Forked(*command)
         while len(list(out.glob('shard-*'))) <= number and process.poll() is None:
             time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
+        process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command, check=True, capture_output=True)
+    assert forked.run(*command).returncode == 0
     assert content(out) == content(store)
 
 

@@ -201,6 +201,7 @@ def test_bad_plans(tool, plan, capsys):
     assert run(tool, plan.parent / 'none.yml') == 1
 
 
+@pytest.mark.slow
 def test_shipped_plans_name_runs_and_markers_that_exist(tool):
     plans = sorted(ROOT.glob('benchmarks/mini_world/*.yml'))
     assert len(plans) >= 7

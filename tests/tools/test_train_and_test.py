@@ -112,6 +112,7 @@ def test_remote_files_are_not_looked_for(tmp_path):
     preflight.check(Config.fromfile(write_config(tmp_path, more=more)), train=True)
 
 
+@pytest.mark.slow
 def test_the_main_config_says_within_20_seconds_how_to_get_lvis(tmp_path):
     begin = time.monotonic()
     result = subprocess.run(
@@ -254,6 +255,7 @@ def test_a_missing_checkpoint(trained):
     assert 'the checkpoint a/iter_6.pth does not exist' in output
 
 
+@pytest.mark.slow
 def test_dist_train_passes_the_exit_code_on_and_the_signal_down(tmp_path):
     config = write_config(tmp_path, more="model['sleep'] = 0.3\n")
     env = {**os.environ, 'PORT': '29617', 'OMP_NUM_THREADS': '1'}

@@ -1,20 +1,19 @@
 """Zero-shot classification by the command: ready-made weights need no checkpoint, others do."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+import forked
+import pytest
 
 from mmclip.datasets.mini_world.make import make
 
-ROOT = Path(__file__).resolve().parents[2]
+
+def run(folder: Path, *arguments: object):
+    return forked.run('tools/test.py', *arguments, cwd=folder)
 
 
-def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / 'tools' / 'test.py', *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-
+@pytest.mark.slow
 def test_mini_clip_names_images_without_a_checkpoint(tmp_path):
     """Far above chance (0.3 %), and at chance where every name stands for another thing."""
     make(

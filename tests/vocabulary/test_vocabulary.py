@@ -17,7 +17,7 @@ from mmclip.clip.text_encoder import CLIPTextEncoder
 from mmclip.text.class_names import class_names, known_vocabularies, novel_names
 from mmclip.vocabulary import disk_cache
 from mmclip.vocabulary.disk_cache import cache_folder
-from mmclip.vocabulary.vocabulary import Vocabulary
+from mmclip.vocabulary.vocabulary import Vocabulary, normalize_rows
 
 TINY = dict(
     embed_dim=16,
@@ -274,6 +274,14 @@ def test_rows_must_be_normalized_finite_and_as_many_as_names():
         Vocabulary(('a', 'b'), torch.tensor([[1.0, 0], [0, 2]]))
     with pytest.raises(ValueError, match='finite'):
         Vocabulary(('a',), torch.tensor([[float('nan'), 1]]))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64, torch.int64])
+def test_rows_of_any_type_become_float32_of_norm_one(dtype):
+    rows = normalize_rows(torch.tensor([[3, 4, 0], [0, 0, 2], [1, 0, 0]]).to(dtype))
+    assert rows.dtype == torch.float32
+    torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8, 0], [0, 0, 1], [1, 0, 0]]))
+    assert torch.equal(normalize_rows(rows), rows)
 
 
 def test_select_reorders_by_name():

@@ -309,3 +309,11 @@ def test_packed_samples_carry_the_texts():
     assert sample.text == 'a star' and sample.phrase_spans == [[[2, 6]]]
     assert sample.phrase_types == [['base']] and sample.text_type == 'grounding'
     assert torch.equal(sample.gt_instances.labels, torch.tensor([0]))
+
+
+def test_what_stands_between_two_classes():
+    transform = build('DetToGrounding', all_classes=True, separator=' | ')
+    results = transform(detection([3, 0], classes=('dog', 'cat', 'red star', 'person')))
+    assert results['text'] == 'dog | cat | red star | person'
+    spans = [[list(span) for span in pieces] for pieces in results['phrase_spans']]
+    assert spans == [[[0, 3]], [[6, 9]], [[12, 20]], [[23, 29]]]

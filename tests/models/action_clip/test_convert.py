@@ -43,6 +43,12 @@ def test_both_dictionaries_of_an_official_file(tmp_path):
     assert convert(read(path)).keys() == OURS
 
 
+def test_what_is_no_tensor_is_left_out(tmp_path):
+    path = tmp_path / 'official.pt'
+    torch.save(dict(model_state_dict=CLIP | dict(version=3, note='x')), path)
+    assert read(path).keys() == CLIP.keys()
+
+
 def test_the_port_of_mmaction(tmp_path):
     state = {f'clip.{k}': v for k, v in CLIP.items() if k != 'input_resolution'}
     state |= {f'adapter.{k}': v for k, v in HEAD.items()}

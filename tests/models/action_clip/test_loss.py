@@ -1,11 +1,11 @@
 import math
-import subprocess
 import sys
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from forked import run_ranks
 
 from mmclip.models.action_clip.loss import MultiPositiveKLLoss, multi_positive_kl, positives
 
@@ -98,9 +98,7 @@ def run_rank(rank: int, folder: str) -> None:
 
 
 def test_two_processes_give_the_loss_and_gradients_of_the_joined_batch(tmp_path):
-    command = [sys.executable, __file__]
-    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path)]) for rank in range(2)]
-    assert [process.wait(120) for process in ranks] == [0, 0]
+    run_ranks(__file__, tmp_path)
     results = zip(*(torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1)), strict=True)
     for batch, parts in zip(batches(), results, strict=True):
         loss, videos, texts, scale = _gradients(*batch)

@@ -1,10 +1,10 @@
-import subprocess
 import sys
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from forked import run_ranks
 
 from mmclip.models.clip4clip.loss import symmetric_cross_entropy
 from mmclip.registry import MODELS
@@ -80,9 +80,7 @@ def run_rank(rank: int, folder: str) -> None:
 @pytest.fixture(scope='module')
 def ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp('ranks')
-    command = [sys.executable, __file__]
-    started = [subprocess.Popen([*command, str(rank), str(folder)]) for rank in range(2)]
-    assert [process.wait(120) for process in started] == [0, 0]
+    run_ranks(__file__, folder)
     return [torch.load(folder / f'{rank}.pt') for rank in range(2)]
 
 

@@ -229,6 +229,7 @@ def test_pretrained_weights_fill_both_towers():
         (dict(linear_patch='4d'), 'linear_patch'),
         (dict(patch_init='average'), "needs linear_patch='3d'"),
         (dict(max_words=78), 'max_words: 78'),
+        (dict(max_words=2), 'max_words: 2; .* takes 3 to 77'),
         (dict(model='mini_clip', linear_patch='3d'), 'needs a CLIP with a ViT'),
         (dict(model='mini_clip', freeze_layer_num=0), 'needs a CLIP with a ViT'),
     ],
@@ -236,6 +237,11 @@ def test_pretrained_weights_fill_both_towers():
 def test_bad_settings(make_model, change, message):
     with pytest.raises(ValueError, match=message):
         make_model(**change)
+
+
+@pytest.mark.parametrize('max_words', [3, 77, None])
+def test_a_sentence_has_at_least_a_word_and_at_most_what_the_tower_takes(make_model, max_words):
+    assert make_model(max_words=max_words).max_words == (max_words or 77)
 
 
 def test_bad_inputs(make_model, samples):

@@ -179,6 +179,7 @@ def run(world: Path, work_dir: Path, start: Path | None = None) -> dict[str, tor
     return read_state_dict(work_dir / 'iter_6.pth')
 
 
+@pytest.mark.slow
 def test_trains_on_miniworld_and_goes_on_as_if_it_had_not_stopped(tmp_path):
     make(tmp_path, parts=['captions'], scale=0.02, report=lambda line: None)
     whole = run(tmp_path, tmp_path / 'whole')

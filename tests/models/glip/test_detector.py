@@ -316,3 +316,14 @@ def test_raw_outputs():
         deltas, centerness, logits = model(image(), mode='tensor')
     assert deltas.shape == (1, 86, 4) and centerness.shape == (1, 86) and logits.shape[1] == 86
     assert len(WORDS) > 5
+
+
+def test_init_cfg_brings_weights(tmp_path):
+    source = build(seed=3)
+    torch.save(source.state_dict(), tmp_path / 'a.pth')
+    start = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))
+    model = MODELS.build(config(init_cfg=start))
+    name = 'bbox_head.reg.weight'
+    assert not torch.equal(model.state_dict()[name], source.state_dict()[name])
+    model.init_weights()
+    assert torch.equal(model.state_dict()[name], source.state_dict()[name])

@@ -1,16 +1,14 @@
 """FSDP: units by class, gradients clipped as one, the mini leaf on two processes."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from torch import nn
+from toy_runs import run
 
 from mmclip.engine.fsdp import ShardedOptimWrapper, wrap_classes
 from mmclip.io.checkpoint import read_state_dict
@@ -43,27 +41,16 @@ def test_one_process_clips_as_mmengine_does():
 
 def train(work_dir: Path, cwd: Path, *options: str, resume: bool = False) -> None:
     """The mini leaf on two processes, four iterations."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
-    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
     short = dict(train_dataloader=dict(batch_size=1), train_cfg=dict(max_iters=4, val_interval=100))
     words = [f'{a}.{b}={value}' for a, part in short.items() for b, value in part.items()]
     words += [f'val_{part}=None' for part in ('dataloader', 'evaluator', 'cfg')]
-    command = ['bash', str(ROOT / 'tools/dist_train.sh')]
-    command += [
-        str(ROOT / 'configs/glip/mini/glip_b_mini_fsdp.py'),
-        '2',
-        '--work-dir',
-        str(work_dir),
-    ]
+    command = ['tools/train.py', ROOT / 'configs/glip/mini/glip_b_mini_fsdp.py', '--work-dir', work_dir]
     command += ['--resume'] if resume else []
     command += ['--cfg-options', *words, 'default_hooks.checkpoint.interval=2', *options]
-    env = os.environ | dict(PATH=path, PORT=port, OMP_NUM_THREADS='1')
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    run(*command, cwd=cwd, processes=2)
 
 
+@pytest.mark.slow
 def test_the_mini_leaf_trains_and_resumes_on_two_processes(mini_world_detection, tmp_path):
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data/mini_world').symlink_to(mini_world_detection)

@@ -1,13 +1,13 @@
 """The loss across images: by hand, its targets, its regions, and two processes as one."""
 
 import math
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from forked import run_ranks
 from safetensors.torch import load_file, save_file
 from torch.nn.parallel import DistributedDataParallel
 
@@ -195,6 +195,16 @@ def test_half_precision_is_computed_in_float32():
     torch.testing.assert_close(total, exact)
 
 
+def test_words_in_half_precision_give_a_loss_in_float32():
+    features, *rest = two_images()
+    half = [
+        x.bfloat16() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in rest
+    ]
+    total = plain()(features, *half)
+    assert total.dtype == torch.float32
+    torch.testing.assert_close(total, plain()(features, *rest), atol=0.05, rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
@@ -281,10 +291,7 @@ def test_two_processes_are_one_on_the_joined_batch(tmp_path):
     single = OnLocations('full')
     loss = single(batch_of(range(4)), 6.0)
     loss.backward()
-    ranks = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(2)
-    ]
-    assert [process.wait(120) for process in ranks] == [0, 0]
+    run_ranks(__file__, tmp_path)
     results = [load_file(tmp_path / f'rank{rank}.safetensors') for rank in range(2)]
     for gather in ('full', 'local'):
         both = sum(result[f'{gather}.loss'] for result in results) / 2

@@ -1,11 +1,11 @@
 """Losses and gradients of two processes are those of one on the joined batch."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from forked import run_ranks
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import init_default_scope
 from safetensors.torch import load_file, save_file
@@ -57,10 +57,7 @@ def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
     single = Losses()
     losses = single([0, 1, 2, 3])
     sum(losses.values()).backward()
-    ranks = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(2)
-    ]
-    assert [process.wait(180) for process in ranks] == [0, 0]
+    run_ranks(__file__, tmp_path)
     results = [load_file(tmp_path / f'rank{rank}.safetensors') for rank in range(2)]
     for name, value in losses.items():
         both = [result[name].item() for result in results]

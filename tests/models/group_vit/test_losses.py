@@ -1,12 +1,11 @@
 """The multi-label loss: closed form, and two processes equal to one."""
 
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
+from forked import run_ranks
 
 from mmclip.models.group_vit.losses import multi_label_loss
 
@@ -66,12 +65,8 @@ dist.destroy_process_group()
 def test_two_processes_are_one_batch(tmp_path):
     images, prompts = torch.randn(4, 8), torch.randn(4, 3, 8)
     torch.save([images, prompts], tmp_path / 'inputs.pt')
-    command = [sys.executable, '-c', WORKER]
-    jobs = [
-        subprocess.Popen([*command, str(rank), str(tmp_path / 'store'), str(tmp_path)])
-        for rank in range(2)
-    ]
-    assert [job.wait(timeout=300) for job in jobs] == [0, 0]
+    (tmp_path / 'worker.py').write_text(WORKER)
+    run_ranks(tmp_path / 'worker.py', tmp_path / 'store', tmp_path)
     parts = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
     images.requires_grad_(), prompts.requires_grad_()
     whole = multi_label_loss(

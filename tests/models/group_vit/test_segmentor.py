@@ -180,13 +180,15 @@ def test_results_are_in_the_size_of_the_original_image(build):
     assert result.pred_sem_seg.data.shape == result.pred_groups.data.shape == (1, 130, 99)
 
 
-def test_a_flipped_image_s_groups_are_flipped_back(build):
+@pytest.mark.parametrize(('direction', 'axis'), [('horizontal', 2), ('vertical', 1)])
+def test_a_flipped_image_s_groups_are_flipped_back(build, direction, axis):
     model, image = build(), torch.randn(1, 3, 32, 32)
     (plain,) = model(image, [sample(32, 32)], mode='predict')
-    flipped = sample(32, 32, flip=True, flip_direction='horizontal')
+    flipped = sample(32, 32, flip=True, flip_direction=direction)
     (result,) = model(image, [flipped], mode='predict')
-    assert torch.equal(result.pred_groups.data.flip(2), plain.pred_groups.data)
-    assert torch.equal(result.pred_sem_seg.data.flip(2), plain.pred_sem_seg.data)
+    assert torch.equal(result.pred_groups.data.flip(axis), plain.pred_groups.data)
+    assert torch.equal(result.pred_sem_seg.data.flip(axis), plain.pred_sem_seg.data)
+    assert not torch.equal(plain.pred_groups.data.flip(axis), plain.pred_groups.data)
 
 
 @torch.no_grad()

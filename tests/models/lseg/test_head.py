@@ -243,3 +243,14 @@ def test_training_step_reaches_every_weight(make_segmentor):
 def test_vocabulary_is_no_parameter(make_segmentor):
     names = [name for name, _ in make_segmentor().named_parameters()]
     assert not [name for name in names if 'classifier' in name], 'words must not be trained'
+
+
+@torch.no_grad()
+def test_rescale_false_leaves_the_padding_out_on_every_side(make_segmentor):
+    model = make_segmentor(test_cfg=dict(mode='whole', rescale=False)).eval()
+    logits = torch.randn(1, 5, 32, 48)
+    meta = dict(ori_shape=(9, 9), img_shape=(32, 48), padding_size=[1, 2, 3, 4])
+    (result,) = model.postprocess_result(logits, [SegDataSample(metainfo=meta)])
+    inner = logits[0, :, 3:-4, 1:-2]  # left, right, top, bottom
+    assert torch.equal(result.seg_logits.data, inner)
+    assert torch.equal(result.pred_sem_seg.data[0], inner.argmax(0))

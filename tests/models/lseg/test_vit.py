@@ -148,7 +148,8 @@ def test_settings_of_timm_are_read_or_refused():
     assert not torch.equal(vit.embed(image)[0], vit.eval().embed(image)[0])
     tokens = vit.embed(image)[0][:, 1:] - vit.vit.pos_embed[:, 1:]
     torch.testing.assert_close(tokens, vit.vit.patch_embed(image))
-    for name, value in (('reg_tokens', 4), ('no_embed_class', True), ('patch_drop_rate', 0.5)):
+    unread = [('reg_tokens', 1), ('reg_tokens', 4), ('no_embed_class', True)]
+    for name, value in [*unread, ('patch_drop_rate', 0.5)]:
         with pytest.raises(ValueError, match=f'model: .* has {name}'):
             make(model={**SMALL, name: value})
     with pytest.raises(ValueError, match='no plain ViT'):

@@ -159,6 +159,13 @@ def test_a_box_regressor_per_class(make_head):
     torch.testing.assert_close(found.bboxes[0], boxes[flat // 6, flat % 6])
 
 
+def test_regions_that_reach_out_of_the_image_are_cut_without_a_regressor_too(make_head):
+    head = make_head(with_reg=False).eval()
+    outside = torch.tensor([[0.0, -5, -7, 30, 20], [0, 70, 50, 95, 66], [0, 1, 2, 3, 4]])
+    boxes = head.boxes_of(outside, None, META, rescale=False)
+    assert boxes.tolist() == [[0, 0, 30, 20], [70, 50, 80, 60], [1, 2, 3, 4]]
+
+
 def test_raw_scores_for_test_time_augmentation(make_head):
     head = make_head().eval()
     logits, deltas = head(features(9))

@@ -1,6 +1,5 @@
 """Losses and gradients of two processes are those of one on the joined batch."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from forked import run_ranks
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine import Config
@@ -131,12 +131,8 @@ def run_rank(rank: int, folder: Path, image_branch: bool) -> None:
 
 @pytest.mark.parametrize('image_branch', [False, True])
 def test_given_regions_two_processes_are_one_batch(tmp_path, image_branch):
-    jobs = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path), str(image_branch)])
-        for rank in range(2)
-    ]
+    run_ranks(__file__, tmp_path, image_branch)
     whole = run(None, image_branch)
-    assert [job.wait(timeout=300) for job in jobs] == [0, 0]
     parts = [load_file(tmp_path / f'rank{rank}.safetensors') for rank in range(2)]
     assert {'loss_cls', 'loss_bbox', 'loss_distill', 'loss_mask', 'loss_rpn_cls'} <= set(whole)
     assert parts[1]['loss_mask'] == 0 and parts[0]['loss_mask'] > 0, 'one has no object'
