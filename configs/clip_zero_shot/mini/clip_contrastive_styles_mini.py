@@ -1,7 +1,7 @@
 # The second mini CLIP that ships in the package: mini_clip, trained further on photographs, line drawings,
 # silhouettes, flat colors and things in haze with words for their distance:
 #   python tools/make_mini_world.py --out data/mini_world
-#   python tools/train.py configs/clip_zero_shot/clip_contrastive_styles_mini.py
+#   python tools/train.py configs/clip_zero_shot/mini/clip_contrastive_styles_mini.py
 #   python tools/make_mini_clip.py --name mini_clip_styles work_dirs/clip_contrastive_styles_mini/iter_1000.pth
 # Effective batch 128. Measured here: docs/en/mini_world.md.
 _base_ = './clip_contrastive_mini.py'

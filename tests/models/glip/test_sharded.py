@@ -44,7 +44,12 @@ def train(work_dir: Path, cwd: Path, *options: str, resume: bool = False) -> Non
     short = dict(train_dataloader=dict(batch_size=1), train_cfg=dict(max_iters=4, val_interval=100))
     words = [f'{a}.{b}={value}' for a, part in short.items() for b, value in part.items()]
     words += [f'val_{part}=None' for part in ('dataloader', 'evaluator', 'cfg')]
-    command = ['tools/train.py', ROOT / 'configs/glip/mini/glip_b_mini_fsdp.py', '--work-dir', work_dir]
+    command = [
+        'tools/train.py',
+        ROOT / 'configs/glip/mini/glip_b_mini_fsdp.py',
+        '--work-dir',
+        work_dir,
+    ]
     command += ['--resume'] if resume else []
     command += ['--cfg-options', *words, 'default_hooks.checkpoint.interval=2', *options]
     run(*command, cwd=cwd, processes=2)
