@@ -73,7 +73,7 @@ def contrastive_loss(
         texts_logits = scale * image_features @ all_texts.T
         images_logits = scale * text_features @ all_images.T
         if text_ids is not None:
-            all_ids, _ = gather_features(text_ids)
+            all_ids, _ = gather_with_grad(text_ids)
             repeated = text_ids[:, None] == all_ids
             repeated = repeated.scatter(1, own[:, None], False)
             texts_logits = texts_logits.masked_fill(repeated, -math.inf)

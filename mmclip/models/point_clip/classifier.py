@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from mmclip.models.point_clip.clouds import Clouds
 from mmclip.models.point_clip.pretrained_part import load_part
 from mmclip.models.point_clip.samples import labels_of, predicted
 from mmclip.registry import MODELS
-from mmclip.text.class_names import class_names
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 from mmclip.vocabulary.point_exemplars import use_projector
 
 FUSIONS = ('cosine', 'softmax')
@@ -25,7 +24,7 @@ def _spoken(name: str) -> str:
 
 
 @MODELS.register_module()
-class PointCLIPClassifier(BaseModel):
+class PointCLIPClassifier(OpenVocabularyMixin, BaseModel):
     """Depth maps of V views, CLIP's frozen image tower, and cosine similarity to the names.
 
     fuse='cosine':   logits = sum_v w_v <f_v, t> / (temperature sqrt(V))
@@ -124,24 +123,15 @@ class PointCLIPClassifier(BaseModel):
     # -- settings ---------------------------------------------------------------------------------
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """K names, as they are spoken."""
-        return self.head.class_names
+    def vocabulary_parts(self) -> list[OpenVocabularyMixin]:
+        """The head; an ensemble knows the classes that it was trained for."""
+        return [self.head]
 
-    def set_classes(
-        self,
-        names: str | Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        examples: Mapping[str, Any] | str | Path | None = None,
-    ) -> None:
-        """Other classes, as :meth:`mmclip.TextEmbeddingClassifier.set_classes`.
-
-        ``flower_pot`` becomes 'flower pot', as in the official code.
-        """
-        spoken = [_spoken(name) for name in class_names(names)]
+    def update_vocabulary(self, names: tuple[str, ...], prompts: Any, examples: Any) -> None:
+        """``flower_pot`` is spoken 'flower pot', as in the official code."""
         if isinstance(examples, Mapping):
             examples = {_spoken(name): entry for name, entry in examples.items()}
-        self.head.set_classes(spoken, prompts, examples)
+        super().update_vocabulary(tuple(map(_spoken, names)), prompts, examples)
 
     def set_view_weights(self, weights: Sequence[float]) -> None:
         """Weigh the views.

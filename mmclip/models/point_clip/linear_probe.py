@@ -1,6 +1,5 @@
 """A linear probe on the features of all views: PointCLIP's control without words."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,11 +8,11 @@ from torch import nn
 
 from mmclip.clip.loading import clip_embed_dim
 from mmclip.registry import MODELS
-from mmclip.text.class_names import class_names
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 @MODELS.register_module()
-class ViewLinearClassifier(BaseModule):
+class ViewLinearClassifier(OpenVocabularyMixin, BaseModule):
     """logits = sum_v W_v f_v + b over the unit features of V views: one layer over V C numbers.
 
     A head of :class:`mmclip.PointCLIPClassifier` with ``fuse='cosine'``, trained instead of an
@@ -42,7 +41,6 @@ class ViewLinearClassifier(BaseModule):
         if num_views < 1 or classes < 1:
             raise ValueError(f'num_views, classes: {num_views} and {classes}; both start at 1')
         self.embed_dim, self.scale = clip_embed_dim(model), scale
-        self.class_names: tuple[str, ...] = ()
         self.weight = nn.Parameter(torch.zeros(num_views, self.embed_dim, classes))
         self.bias = nn.Parameter(torch.zeros(classes))
 
@@ -54,13 +52,12 @@ class ViewLinearClassifier(BaseModule):
         shares = torch.einsum('bvc,vck->bvk', features.float() * self.scale, self.weight)
         return shares + self.bias / views
 
-    def set_classes(self, names: str | Sequence[str], *_: Any) -> None:
-        """As many names as it was built for.
+    def update_vocabulary(self, names: tuple[str, ...], prompts: Any, examples: Any) -> None:
+        """Take as many names as it was built for.
 
         Raises:
             ValueError: another number.
         """
-        names = class_names(names)
         if len(names) != len(self.bias):
             raise ValueError(
                 f'names: the probe was built for {len(self.bias)} classes, here are {len(names)}; '

@@ -1,6 +1,5 @@
 """Any two trained classifiers of clouds together."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,10 +10,11 @@ from mmclip.models.point_clip.clouds import Clouds
 from mmclip.models.point_clip.pretrained_part import load_part
 from mmclip.models.point_clip.samples import predicted
 from mmclip.registry import MODELS
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 @MODELS.register_module()
-class LogitEnsemble(BaseModel):
+class LogitEnsemble(OpenVocabularyMixin, BaseModel):
     """logits = own + logit_ratio x other, of two frozen classifiers.
 
     PointCLIP has a partner of its own (``ensemble``); this one also pairs classical networks with
@@ -52,11 +52,6 @@ class LogitEnsemble(BaseModel):
             name: (module, part.get('pretrained'))
             for name, module, part in (('own', self.own, own), ('other', self.ensemble, other))
         }
-
-    def set_classes(self, names: str | Sequence[str], *args: Any) -> None:
-        """As both networks'."""
-        for part in (self.own, self.ensemble):
-            part.set_classes(names, *args)
 
     def fill(self) -> None:
         """Load both networks, if no checkpoint did."""

@@ -11,7 +11,7 @@ from torch import nn
 from mmclip.models.point_clip.clouds import Clouds, flatten_clouds
 from mmclip.models.point_clip.samples import labels_of, predicted
 from mmclip.registry import MODELS
-from mmclip.text.class_names import class_names
+from mmclip.vocabulary.mixin import OpenVocabularyMixin
 
 
 def _layers(widths: Sequence[int]) -> nn.Sequential:
@@ -23,7 +23,7 @@ def _layers(widths: Sequence[int]) -> nn.Sequential:
 
 
 @MODELS.register_module()
-class PointNetClassifier(BaseModel):
+class PointNetClassifier(OpenVocabularyMixin, BaseModel):
     """logits = MLP(max over points of MLP(point)), a PointNet without its transforms.
 
     Source: Qi et al. 2017 (arXiv 1612.00593), section 4.2, here with few channels. It is trained by
@@ -66,20 +66,18 @@ class PointNetClassifier(BaseModel):
                 f'{head_widths}; all are numbers from 1 on'
             )
         self.num_classes = num_classes
-        self.class_names: tuple[str, ...] = ()
         self.point_layers = _layers((3, *point_widths))
         self.head_layers = _layers((point_widths[-1], *head_widths))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear((point_widths[-1], *head_widths)[-1], num_classes)
         self.loss_module = MODELS.build(loss) if loss else nn.CrossEntropyLoss()
 
-    def set_classes(self, names: str | Sequence[str], *_: Any) -> None:
-        """Names of the classes that it was built for.
+    def update_vocabulary(self, names: tuple[str, ...], prompts: Any, examples: Any) -> None:
+        """Take names of the classes that it was built for.
 
         Raises:
             ValueError: another number of them.
         """
-        names = class_names(names)
         if len(names) != self.num_classes:
             raise ValueError(
                 f'names: {len(names)} of them; this network knows the {self.num_classes} classes '
