@@ -74,7 +74,8 @@ def points2depth(case: Case) -> dict:
         values, weights = torch.zeros(2, len(points) * size[0] * size[1])
         maps = DepthAccumulator(len(points), size, splat, values=values, weights=weights)
         maps.add(*points.unbind(-1), owners)
-        ours[name] = maps.result()
+        maps.finish(None)
+        ours[name] = values.reshape(len(points), *size)
     return ours
 
 

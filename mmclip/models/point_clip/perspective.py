@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from mmengine.model import BaseModule
 
@@ -49,11 +50,14 @@ class DepthAccumulator:
         self.num_maps, self.size, self.splat = num_maps, size, splat
         self.values, self.weights = values, weights
 
-    def add(self, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, maps: torch.Tensor) -> None:
+    def add(
+        self, x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, maps: torch.Tensor
+    ) -> torch.Tensor:
         """Add points that are in the camera's space already, z being the depth in front of it.
 
         Shapes:
-            x, y, z and maps (int64, below M) are of one shape.
+            x, y, z and maps (int64, below M) are of one shape; returns the cells (n,) int64 that
+            were added to, some of them more than once.
         """
         height, width = self.size
         far = z + _EPS
@@ -74,15 +78,33 @@ class DepthAccumulator:
         self.weights.scatter_add_(0, cells.flatten(), weight.flatten())
         value = torch.where(inside, z[..., None, None] * weight, 0.0)
         self.values.scatter_add_(0, cells.flatten(), value.flatten())
+        return cells.flatten()
 
     @staticmethod
     def _offsets(count: int, device: torch.device) -> torch.Tensor:
         return torch.arange(count, device=device) - count / 2
 
-    def result(self) -> torch.Tensor:
-        """(M, H, W) depths, 0 where there is no point; in place, so it is called once."""
-        weights = self.weights.clamp_min_(torch.finfo(self.weights.dtype).tiny)
-        return self.values.div_(weights).reshape(self.num_maps, *self.size)
+    def finish(self, cells: torch.Tensor | None) -> None:
+        """Turn ``values`` into depths, 0 where there is no point, and ``weights`` into zeros again.
+
+        Args:
+            cells: Those that were added to, if they are fewer than all; maps are mostly empty.
+        """
+        tiny = torch.finfo(self.weights.dtype).tiny
+        if cells is None:
+            self.values.div_(self.weights.clamp_min_(tiny))
+            self.weights.zero_()
+        else:  # a cell that comes twice gets the same number twice
+            depths = self.values.gather(0, cells) / self.weights.gather(0, cells).clamp_min_(tiny)
+            self.values.scatter_(0, cells, depths)
+            self.weights.scatter_(0, cells, 0.0)
+
+
+def _zeros(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Zeros; on a CPU NumPy's, whose pages are not touched before something is written there."""
+    if device.type == 'cpu':
+        return torch.from_numpy(np.zeros(shape, np.float32))
+    return torch.zeros(shape, device=device)
 
 
 @MODELS.register_module()
@@ -165,7 +187,7 @@ class PerspectiveDepthProjector(BaseModule):
         """
         check_clouds(clouds)
         batch, device = len(clouds), clouds[0].device if len(clouds) else self.rotations.device
-        depths = torch.zeros(batch, self.num_views, *self.size, device=device)
+        depths = _zeros((batch, self.num_views, *self.size), device)
         # The weights of some clouds fit a CPU's cache, and one buffer serves all.
         limit = _CPU_CELLS if device.type == 'cpu' else _GPU_CELLS
         group = min(max(1, limit // depths[:1].numel()), batch) if batch else 1
@@ -173,8 +195,6 @@ class PerspectiveDepthProjector(BaseModule):
         with torch.autocast(device.type, enabled=False):
             for start in range(0, batch, group):
                 part = depths[start : start + group]
-                if start:
-                    weights.zero_()
                 self._fill(clouds[start : start + group], part, weights[: part.numel()])
         return depths
 
@@ -189,11 +209,14 @@ class PerspectiveDepthProjector(BaseModule):
         turned = self.rotations.to(points.device).transpose(0, 1).reshape(-1, 3)
         numbers = torch.arange(views, device=points.device)[:, None]
         step = max(1, self.points_chunk // (views * self.splat[0] * self.splat[1]))
+        cells = None
         for start in range(0, len(points), step):
             part = points[start : start + step].float()
             x, y, z = (turned @ part.T).reshape(3, views, -1)
-            maps.add(x, y, z.add_(self.distance), owners[start : start + step] * views + numbers)
-        maps.result()
+            places = owners[start : start + step] * views + numbers
+            cells = maps.add(x, y, z.add_(self.distance), places)
+        fewer = cells is not None and len(points) <= step and len(cells) < len(weights)
+        maps.finish(cells if fewer else None)
 
     @torch.no_grad()
     def images(self, maps: torch.Tensor) -> torch.Tensor:
