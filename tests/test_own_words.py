@@ -233,7 +233,7 @@ RECIPES = [
 ]
 
 
-@pytest.mark.parametrize('number', range(4))
+@pytest.mark.parametrize('number', range(5))
 def test_the_guides_recipes_read_own_data_only(number, tmp_path):
     """Also under GLIPv2's name of the boxes where a recipe gives it."""
     recipe = RECIPES[number]
@@ -252,7 +252,7 @@ def test_the_guides_recipes_read_own_data_only(number, tmp_path):
             found = dict(settings(config[loader]['dataset']))
             assert not [v for v in found.values() if 'mini_world' in str(v)], loader
             assert '_delete_' not in {path[-1] for path in found}
-    assert len(RECIPES) == 4
+    assert len(RECIPES) == 5
 
 
 def test_a_guides_recipe_with_captions_keeps_them(tmp_path):

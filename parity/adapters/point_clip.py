@@ -187,11 +187,11 @@ def zeroshot_pipeline(case: Case) -> dict:
         built = model(case, 'zs', to_open_clip(case.state), folder).eval()
     points = case.inputs['points']
     texts = built.head.filled_embeddings() / math.sqrt(built.num_views)
-    return dict(
-        logits=built(points),
-        view_features=built.view_features(points),
-        text_features_repeated_normalized=texts.repeat(1, built.num_views),
-    )
+    return {
+        'logits': built(points),
+        'view_features': built.view_features(points),
+        'text_features_repeated_normalised': texts.repeat(1, built.num_views),
+    }
 
 
 def fewshot_pipeline(case: Case) -> dict:

@@ -13,12 +13,11 @@ from mmclip.stores.regions import (
     Regions,
     RegionStore,
     shard_path,
-    write_atomic,
     write_index,
     write_meta,
     write_shard,
 )
-from mmclip.stores.sharded import fingerprint
+from mmclip.stores.sharded import fingerprint, write_atomic
 
 DIM = 8
 META = dict(

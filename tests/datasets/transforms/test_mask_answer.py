@@ -15,8 +15,8 @@ QUESTION = 'what color is the star'
 
 def info(tmp_path, **more) -> dict:
     regions = [
-        dict(bbox=[1, 1, 20, 20], tokens_positive=[[19, 23]]),
-        dict(bbox=[5, 5, 30, 30], tokens_positive=[[24, 27]]),
+        dict(bbox=[1, 1, 20, 20], tokens_positive=[[18, 22]]),
+        dict(bbox=[5, 5, 30, 30], tokens_positive=[[23, 26]]),
     ]
     content = dict(caption=f'{QUESTION} red', regions=regions) | more
     record = dict(filename='0.png', height=40, width=60, grounding=content)
@@ -41,7 +41,7 @@ def test_the_answer_is_hidden_and_keeps_its_box(tmp_path):
     sample = info(tmp_path, question=QUESTION)
     assert sample.text.startswith(QUESTION + ' ') and 'red' not in sample.text
     (star,), (answer,) = sample.phrase_spans
-    assert sample.text[slice(*star)] == 'star' and answer == [24, len(sample.text)]
+    assert sample.text[slice(*star)] == 'star' and answer == [23, len(sample.text)]
     assert sample.gt_instances.labels.tolist() == [0, 1]
     tokenizer = TRANSFORMS.build(dict(type='mmclip.MaskAnswerTokens', tokenizer=CLIP)).tokenizer
     ids = tokenizer([sample.text], 16).ids[0].tolist()

@@ -18,7 +18,7 @@ def world(tmp_path_factory):
 
 @pytest.mark.parametrize('leaf', ['meanp', 'tighttransf'])
 def test_a_leaf_trains_validates_and_tests(world, tmp_path, leaf):
-    config = Config.fromfile(config_path(f'clip4clip/clip4clip_{leaf}_mini.py'))
+    config = Config.fromfile(config_path(f'clip4clip/mini/clip4clip_{leaf}_mini.py'))
     config.work_dir = str(tmp_path)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         config[name].update(num_workers=0, batch_size=4, persistent_workers=False)
